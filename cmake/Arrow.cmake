@@ -1,0 +1,15 @@
+# Apache Arrow and Parquet for metadata.parquet: Debian 12 has neither, the pyarrow wheel (wheels.txt) carries both with their headers.
+# Without the wheel everything else works and Parquet files can neither be written nor read: the command says so.
+add_library(deskhand_arrow INTERFACE)
+set(root ${DESKHAND_DEPS}/pyarrow)
+file(GLOB arrow ${root}/libarrow.so.*)
+file(GLOB parquet ${root}/libparquet.so.*)
+if(arrow AND parquet)
+  target_include_directories(deskhand_arrow SYSTEM INTERFACE ${root}/include)
+  target_link_libraries(deskhand_arrow INTERFACE ${parquet} ${arrow})
+  target_compile_definitions(deskhand_arrow INTERFACE DESKHAND_PARQUET=1)
+  set(CMAKE_BUILD_RPATH ${root})
+  set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib/deskhand")
+else()
+  message(STATUS "Parquet: not found under ${root}; ./setup brings it")
+endif()

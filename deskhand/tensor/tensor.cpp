@@ -1,0 +1,31 @@
+#include "deskhand/tensor/tensor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "deskhand/base/progress.h"
+
+namespace deskhand {
+
+void Tensor::Free::operator()(std::byte* data) const noexcept { std::free(data); }
+
+Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(type), device_(device) {
+  DESKHAND_ASSERT(device == Device::kCpu, "this build makes tensors on the CPU");
+  constexpr std::size_t kAlign = 64;
+  const std::size_t bytes = static_cast<std::size_t>(View(nullptr, type, shape).bytes());
+  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlign, rounded));
+  if (!data)
+    throw Error(ExitCode::kTooLarge, "out of memory: a buffer of {} {} needs {}", dtype_name(type), shape.text(), human_bytes(static_cast<double>(bytes)));
+  std::memset(data, 0, rounded);
+  data_.reset(data);
+}
+
+Tensor Tensor::copy() const {
+  Tensor twin(type_, shape_, device_);
+  std::memcpy(twin.data_.get(), data_.get(), view().raw().size());
+  return twin;
+}
+
+}  // namespace deskhand
