@@ -1,0 +1,53 @@
+// Where and how ops run: handed to every op, chosen once in app. Everything an op needs besides its tensors is here; there are no globals.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "deskhand/base/parallel.h"
+#include "deskhand/tensor/notation.h"
+#include "deskhand/tensor/view.h"
+
+namespace deskhand {
+
+// What this processor has, found once at start; the names are those of /proc/cpuinfo.
+struct CpuFeatures {
+  bool avx2 = false, fma = false, f16c = false, avx512 = false /* f, bw, dq, vl */, avx512_vnni = false, avx512_bf16 = false,
+       avx_vnni = false, amx_int8 = false, amx_bf16 = false;
+  static CpuFeatures detect();
+  std::string text() const;  // "avx2 fma f16c avx512 avx512_vnni"
+};
+
+// How products with frozen weights are computed on the CPU.
+enum class Compute : std::uint8_t {
+  kAuto,  // 8-bit activations for quantised weights; dense weights in f32, or bf16 if they are bf16 and the CPU multiplies bf16
+  kF32,   // weights widened to f32
+  kBF16,  // inputs rounded to bf16, sums in f32
+  kInt8   // inputs quantised to 8 bits a block of 32, sums exact in int32 inside a block, f32 across blocks
+};
+
+// Scratch that ops reuse from call to call; grows to the largest need, then stays. One for each thread of callers.
+class Workspace {
+ public:
+  // At least `bytes`, 64-byte aligned, contents undefined. Slots are told apart so that an op may hold several at once.
+  std::span<std::byte> get(int slot, std::size_t bytes);
+
+ private:
+  struct Slot {
+    std::vector<std::byte> memory;
+  };
+  std::vector<Slot> slots_;
+};
+
+struct Backend {
+  enum class Kind : std::uint8_t { kReference, kCpu, kCuda };
+  Kind kind = Kind::kCpu;
+  ThreadPool* pool = nullptr;      // not owned
+  Workspace* workspace = nullptr;  // not owned
+  CpuFeatures cpu;                 // lower it to test the plainer kernels
+  Compute compute = Compute::kAuto;
+};
+
+}  // namespace deskhand

@@ -1,0 +1,16 @@
+// out (N, I) f32 = the rows of `in` (N, I), any dtype. Formats: dtype.h.
+#pragma once
+#include "deskhand/ops/backend.h"
+
+namespace deskhand {
+
+void dequantize(const Backend& on, View out, ConstView in);
+
+namespace reference {
+void dequantize(View out, ConstView in);
+}
+namespace cpu {
+void dequantize(const Backend& on, View out, ConstView in);
+}
+
+}  // namespace deskhand

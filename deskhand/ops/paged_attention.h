@@ -1,0 +1,41 @@
+// Attention for answering: keys and values lie in pages (Kwon et al., 2023, "PagedAttention"), so that sequences share a prompt's pages.
+#pragma once
+#include "deskhand/ops/backend.h"
+
+namespace deskhand {
+
+// One layer's pages: (P, page tokens, G, D) each, f32 or f16.
+struct KvPages {
+  View keys, values;
+  std::int64_t page_tokens() const { return keys.shape()[1]; }
+};
+
+// One sequence of the batch: its pages in order, and how many tokens it holds when this pass's new ones are counted. The new tokens are the
+// last ones.
+struct KvSequence {
+  std::span<const std::int32_t> pages;
+  std::int32_t length = 0;
+};
+
+// Writes k, v (N, G, D) f32 of the new tokens into the pages. Sequence i's new tokens are rows [bounds[i], bounds[i + 1]).
+void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
+                       std::span<const std::int32_t> bounds);
+
+// out, q (N, H, D) f32. Row r of sequence i sees every token of its sequence up to and including itself. scale 0: 1 / sqrt(D).
+void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale = 0);
+
+namespace reference {
+void store_keys_values(const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
+                       std::span<const std::int32_t> bounds);
+void paged_attention(View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale);
+}  // namespace reference
+namespace cpu {
+void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
+                       std::span<const std::int32_t> bounds);
+void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale);
+}  // namespace cpu
+
+}  // namespace deskhand

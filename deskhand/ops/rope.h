@@ -1,0 +1,25 @@
+// Rotary position embedding (Su et al., 2021), in place on x (N, H, D): pairs of elements turn by position * frequency.
+// kHalves pairs d with d + D/2 (Hugging Face layout), kNeighbours 2d with 2d + 1 (GGUF's layout of the Llama family).
+#pragma once
+#include "deskhand/ops/backend.h"
+
+namespace deskhand {
+
+enum class RopePairs : std::uint8_t { kHalves, kNeighbours };
+
+// cosine, sine (P, D/2) f32 for positions 0..P-1; `inverse` turns back, which is the gradient.
+struct RopeTable {
+  ConstView cosine, sine;
+  RopePairs pairs = RopePairs::kHalves;
+};
+
+void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse = false);
+
+namespace reference {
+void rope(View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
+}
+namespace cpu {
+void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
+}
+
+}  // namespace deskhand
