@@ -1,0 +1,64 @@
+// Takes out of a text what is not the problem: markup, quoted mail, signatures, legal notices, greetings. Rules are applied in the order of
+// CleanRule; a text that had words keeps some: where the rules would leave nothing, milder ones are used.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace deskhand {
+
+enum class CleanRule {
+  kEscapes,       // a literal \n, as double-encoded exports have, becomes a line end
+  kHtml,          // tags and entities become text
+  kDeskMarks,     // "DESCRIPTION:", "TICKET RECEIVED: ...", "TO: ..." lines
+  kQuotedMail,    // "> ...", "From: ... Sent: ...", "On ... wrote:" and the German and French forms
+  kSignature,     // "-- ", "Kind regards", "Mit freundlichen Grüßen", "Cordialement" and what follows
+  kLegalNotice,   // company registration, confidentiality, "sent from my phone"
+  kGreeting,      // at the start: "Hi all,", "Sehr geehrte ...", "I hope this finds you well."
+  kRedaction,     // [REDACTED_NAME]
+  kSpace,         // runs of white space, invisible and control characters
+  kMilder,        // the rules would have left nothing
+  kCount
+};
+inline constexpr std::size_t kCleanRules = static_cast<std::size_t>(CleanRule::kCount);
+std::string_view name_of(CleanRule rule);   // "quoted mail"
+
+struct CleanCounts {
+  std::int64_t texts = 0;                               // that were not empty
+  std::array<std::int64_t, kCleanRules> changed = {};   // texts that the rule changed
+};
+
+enum class CleanStyle {
+  kFull,   // every rule; lines are kept
+  kSeed,   // what the ERP scripts did: desk marks, redactions and white space; one line
+};
+
+// Holds compiled patterns and counts. One thread at a time.
+class Cleaner {
+ public:
+  explicit Cleaner(CleanStyle style = CleanStyle::kFull);
+  ~Cleaner();
+  Cleaner(Cleaner&&) noexcept;
+  Cleaner& operator=(Cleaner&&) noexcept;
+
+  std::string clean(std::string_view text);
+  const CleanCounts& counts() const { return counts_; }
+
+ private:
+  struct Patterns;
+  std::string seed(std::string_view text);
+  std::string full(std::string_view text);
+
+  CleanStyle style_;
+  std::unique_ptr<Patterns> patterns_;
+  CleanCounts counts_;
+};
+
+std::string clean_text(std::string_view text);   // Cleaner(kFull), for a single text
+std::string seed_clean(std::string_view text);
+std::string one_line(std::string_view text);     // every run of white space is one space, none at the ends
+
+}  // namespace deskhand
