@@ -22,7 +22,8 @@ class BasicView {
   BasicView() = default;
   BasicView(Byte* data, DType type, Shape shape, Device device = Device::kCpu) : data_(data), shape_(shape), type_(type), device_(device) {}
   // A View may be read through; not the other way round.
-  BasicView(const BasicView<std::byte>& other) requires std::is_const_v<Byte>   // NOLINT: implicit, like span
+  template <class Other>   // a template, so that it is never taken for the copy constructor
+  BasicView(const BasicView<Other>& other) requires(std::is_const_v<Byte> && !std::is_const_v<Other>)   // NOLINT: implicit, like span
       : data_(other.data()), shape_(other.shape()), type_(other.type()), device_(other.device()) {}
   // Plain floats as a vector or matrix.
   BasicView(std::span<Like<float>> values, Shape shape)
