@@ -33,8 +33,13 @@ class Workspace {
  public:
   // At least `bytes`, 64-byte aligned, contents undefined. Slots are told apart so that an op may hold several at once.
   std::span<std::byte> get(int slot, std::size_t bytes);
+  template <class T>
+  T* get(int slot, std::int64_t count) {
+    return reinterpret_cast<T*>(get(slot, static_cast<std::size_t>(count) * sizeof(T)).data());
+  }
 
  private:
+  static constexpr std::size_t kAlign = 64;
   struct Slot {
     std::vector<std::byte> memory;
   };
@@ -49,5 +54,7 @@ struct Backend {
   CpuFeatures cpu;                 // lower it to test the plainer kernels
   Compute compute = Compute::kAuto;
 };
+
+void require_cpu(const Backend& on);  // asserts that the CPU's kernels can run
 
 }  // namespace deskhand

@@ -1,0 +1,22 @@
+#include "deskhand/ops/attention.h"
+
+#include <cmath>
+
+namespace deskhand {
+
+void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,
+               AttentionOptions options, View logsumexp) {
+  DESKHAND_ASSERT(q.shape().rank() == 3 && k.shape().rank() == 3 && out.shape() == q.shape() && v.shape() == k.shape(),
+                  "(N, H, D) of q and out, (N, G, D) of k and v");
+  DESKHAND_ASSERT(k.shape()[0] == q.shape()[0] && k.shape()[2] == q.shape()[2] && k.shape()[1] > 0 && q.shape()[1] % k.shape()[1] == 0,
+                  "H a multiple of G");
+  DESKHAND_ASSERT(out.type() == DType::kF32 && q.type() == DType::kF32 && k.type() == DType::kF32 && v.type() == DType::kF32, "f32");
+  DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q.shape()[0], "bounds inside the batch");
+  DESKHAND_ASSERT(logsumexp.empty() || logsumexp.shape().elements() == q.shape()[0] * q.shape()[1], "(N, H) of logsumexp");
+  if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
+  if (on.kind == Backend::Kind::kReference) return reference::attention(out, q, k, v, bounds, options, logsumexp);
+  require_cpu(on);
+  cpu::attention(on, out, q, k, v, bounds, options, logsumexp);
+}
+
+}  // namespace deskhand

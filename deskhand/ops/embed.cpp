@@ -1,0 +1,15 @@
+#include "deskhand/ops/embed.h"
+
+#include "deskhand/ops/dequantize.h"
+
+namespace deskhand {
+
+void embed(const Backend& on, View out, std::span<const std::int32_t> tokens, ConstView table) {
+  DESKHAND_ASSERT(out.type() == DType::kF32 && table.shape().rank() == 2, "(V, C) of table");
+  DESKHAND_ASSERT((out.shape() == Shape{static_cast<std::int64_t>(tokens.size()), table.shape()[1]}), "(N, C) f32 of out");
+  for (const auto token : tokens) DESKHAND_ASSERT(token >= 0 && token < table.shape()[0], "a token that the table has");
+  // A row is a few kilobytes: a copy, not worth waking threads for.
+  for (std::size_t i = 0; i < tokens.size(); ++i) dequantize(on, out.rows(static_cast<std::int64_t>(i), 1), table.rows(tokens[i], 1));
+}
+
+}  // namespace deskhand

@@ -1,0 +1,16 @@
+#include "deskhand/ops/layer_norm.h"
+
+namespace deskhand {
+
+void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm) {
+  DESKHAND_ASSERT(out.shape() == x.shape() && x.shape().rank() >= 1, "(N, C) of out and x");
+  DESKHAND_ASSERT(residual.empty() || residual.shape() == x.shape(), "(N, C) of the residual");
+  DESKHAND_ASSERT(norm.weight.shape().elements() == x.shape().last() && norm.bias.shape().elements() == x.shape().last(),
+                  "a weight and a bias a column");
+  DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32 && (residual.empty() || residual.type() == DType::kF32), "f32");
+  if (on.kind == Backend::Kind::kReference) return reference::layer_norm(out, x, residual, norm);
+  require_cpu(on);
+  cpu::layer_norm(on, out, x, residual, norm);
+}
+
+}  // namespace deskhand

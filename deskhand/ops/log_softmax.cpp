@@ -1,0 +1,13 @@
+#include "deskhand/ops/log_softmax.h"
+
+namespace deskhand {
+
+void log_softmax(const Backend& on, View out, ConstView x) {
+  DESKHAND_ASSERT(out.shape() == x.shape() && x.shape().rank() >= 1 && x.shape().last() > 0, "(N, V) of out and x");
+  DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32, "f32");
+  if (on.kind == Backend::Kind::kReference) return reference::log_softmax(out, x);
+  require_cpu(on);
+  cpu::log_softmax(on, out, x);
+}
+
+}  // namespace deskhand

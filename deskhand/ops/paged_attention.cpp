@@ -1,0 +1,49 @@
+#include "deskhand/ops/paged_attention.h"
+
+#include <cmath>
+
+namespace deskhand {
+namespace {
+
+void check_sequences(const KvPages& pages, std::int64_t tokens, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds) {
+  DESKHAND_ASSERT(pages.keys.shape().rank() == 4 && pages.keys.shape() == pages.values.shape(),
+                  "(P, page tokens, G, D) of keys and values");
+  DESKHAND_ASSERT(pages.keys.type() == pages.values.type() && (pages.keys.type() == DType::kF32 || pages.keys.type() == DType::kF16),
+                  "pages of f32 or f16");
+  DESKHAND_ASSERT(bounds.size() == sequences.size() + 1 && bounds.front() >= 0 && bounds.back() <= tokens, "a bound more than sequences");
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const std::int32_t count = bounds[i + 1] - bounds[i];
+    DESKHAND_ASSERT(count >= 0 && count <= sequences[i].length, "new tokens are counted in a sequence's length");
+    DESKHAND_ASSERT(sequences[i].length <= static_cast<std::int64_t>(sequences[i].pages.size()) * pages.page_tokens(),
+                    "pages for all tokens");
+    for (const auto page : sequences[i].pages) DESKHAND_ASSERT(page >= 0 && page < pages.keys.shape()[0], "a page that exists");
+  }
+}
+
+}  // namespace
+
+void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
+                       std::span<const std::int32_t> bounds) {
+  DESKHAND_ASSERT(k.type() == DType::kF32 && v.type() == DType::kF32 && k.shape().rank() == 3 && k.shape() == v.shape(), "(N, G, D) f32");
+  check_sequences(pages, k.shape()[0], sequences, bounds);
+  DESKHAND_ASSERT(k.shape()[1] == pages.keys.shape()[2] && k.shape()[2] == pages.keys.shape()[3], "heads as the pages have them");
+  if (on.kind == Backend::Kind::kReference) return reference::store_keys_values(pages, k, v, sequences, bounds);
+  require_cpu(on);
+  cpu::store_keys_values(on, pages, k, v, sequences, bounds);
+}
+
+void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale) {
+  DESKHAND_ASSERT(out.type() == DType::kF32 && q.type() == DType::kF32 && q.shape().rank() == 3 && out.shape() == q.shape(),
+                  "(N, H, D) f32");
+  check_sequences(pages, q.shape()[0], sequences, bounds);
+  DESKHAND_ASSERT(q.shape()[2] == pages.keys.shape()[3] && pages.keys.shape()[2] > 0 && q.shape()[1] % pages.keys.shape()[2] == 0,
+                  "H a multiple of G, one head width");
+  if (scale == 0) scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
+  if (on.kind == Backend::Kind::kReference) return reference::paged_attention(out, q, pages, sequences, bounds, scale);
+  require_cpu(on);
+  cpu::paged_attention(on, out, q, pages, sequences, bounds, scale);
+}
+
+}  // namespace deskhand

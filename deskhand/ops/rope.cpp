@@ -1,0 +1,16 @@
+#include "deskhand/ops/rope.h"
+
+namespace deskhand {
+
+void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse) {
+  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 3 && x.shape()[2] % 2 == 0, "(N, H, D) f32, D even");
+  DESKHAND_ASSERT(static_cast<std::int64_t>(positions.size()) == x.shape()[0], "a position a token");
+  DESKHAND_ASSERT(table.cosine.shape() == table.sine.shape() && table.cosine.shape().last() == x.shape()[2] / 2,
+                  "(P, D/2) of cosine and sine");
+  for (const auto position : positions) DESKHAND_ASSERT(position >= 0 && position < table.cosine.shape()[0], "a position inside the table");
+  if (on.kind == Backend::Kind::kReference) return reference::rope(x, positions, table, inverse);
+  require_cpu(on);
+  cpu::rope(on, x, positions, table, inverse);
+}
+
+}  // namespace deskhand
