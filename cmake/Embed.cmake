@@ -1,0 +1,15 @@
+# deskhand_embed(TARGET FILE FUNCTION): the text of FILE as `std::string_view deskhand::FUNCTION()`, built into TARGET.
+function(deskhand_embed target file function)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+  file(READ ${CMAKE_SOURCE_DIR}/${file} text)
+  string(LENGTH "${text}" length)
+  set(parts "")
+  # A string literal may have 65 536 characters; longer texts are joined from parts.
+  foreach(begin RANGE 0 ${length} 15000)
+    string(SUBSTRING "${text}" ${begin} 15000 part)
+    string(APPEND parts "R\"deskhand(${part})deskhand\"\n")
+  endforeach()
+  set(source ${CMAKE_BINARY_DIR}/embedded/${function}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include <string_view>\nnamespace deskhand {\nstd::string_view ${function}() {\n  return std::string_view(@parts@);\n}\n}\n" @ONLY)
+  target_sources(${target} PRIVATE ${source})
+endfunction()
