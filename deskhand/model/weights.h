@@ -1,0 +1,76 @@
+// From tensors by name to the parts of a model: every shape is checked against the configuration, what is missing is named, what nobody
+// asked for is listed. Matrices are views of the mapped file; norms and biases are f32 and copied where the file has them otherwise.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "deskhand/model/config.h"
+#include "deskhand/model/gguf.h"
+#include "deskhand/model/safetensors.h"
+#include "deskhand/ops/backend.h"
+#include "deskhand/tensor/tensor.h"
+
+namespace deskhand {
+
+// One linear layer, whatever it is made of: a model multiplies by it and never asks whether it is dense, quantised, biased or adapted.
+struct Linear {
+  ConstView weight;  // (O, I), any dtype
+  ConstView bias;    // (O) f32, or empty
+};
+
+struct LinearCall {
+  const Linear* layer = nullptr;
+  View out;  // (N, O)
+};
+
+// All layers of one input in one pass; at most four.
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x);
+inline void apply(const Backend& on, const Linear& layer, View out, ConstView x) {
+  const LinearCall call{&layer, out};
+  apply(on, {&call, 1}, x);
+}
+
+struct DecoderLayer {
+  ConstView attention_norm;     // (C) f32
+  Linear q, k, v;               // (H D, C), (G D, C), (G D, C)
+  Linear attention_out;         // (C, H D)
+  ConstView feed_forward_norm;  // (C) f32
+  Linear gate, up, down;        // (F, C), (F, C), (C, F)
+};
+
+struct DecoderWeights {
+  ConstView embedding;  // (V, C)
+  std::vector<DecoderLayer> layers;
+  ConstView final_norm;             // (C) f32
+  Linear head;                      // (V, C); the embedding itself where it is tied
+  std::vector<float> rope_factors;  // (D / 2), each divides its pair's frequency; empty: all 1. GGUF's rope_freqs.weight
+  std::vector<std::string> unused;  // tensors of the file that no part asked for
+  std::vector<Tensor> owned;        // what had to be widened or moved to a proper address
+};
+
+struct EncoderLayer {
+  Linear q, k, v, attention_out;                               // (C, C)
+  ConstView attention_norm_weight, attention_norm_bias;        // (C) f32
+  Linear up, down;                                             // (F, C), (C, F)
+  ConstView feed_forward_norm_weight, feed_forward_norm_bias;  // (C) f32
+};
+
+struct EncoderWeights {
+  ConstView words;                   // (V, C)
+  Tensor positions;                  // (max positions, C) f32: position and type 0 in one, since the type never changes
+  ConstView norm_weight, norm_bias;  // (C) f32
+  std::vector<EncoderLayer> layers;
+  std::vector<std::string> unused;
+  std::vector<Tensor> owned;
+};
+
+// `where` names the file in messages. Throw Error(kBadInput): the tensor, what it is and what config asks for; or all missing ones.
+DecoderWeights map_hugging_face(const StoredTensors& tensors, const DecoderConfig& config, const std::string& where);
+DecoderWeights map_gguf(const StoredTensors& tensors, const DecoderConfig& config, const std::string& where);
+EncoderWeights map_bert(const StoredTensors& tensors, const EncoderConfig& config, const std::string& where);
+
+}  // namespace deskhand
