@@ -1,0 +1,179 @@
+#include "deskhand/model/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/attention.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/swiglu.h"
+
+namespace deskhand {
+namespace {
+
+// The first rows of a buffer made for the largest pass, as a matrix.
+View first(Tensor& buffer, std::int64_t rows) {
+  const View part = buffer.view().rows(0, rows);
+  return part.reshaped({rows, rows == 0 ? part.shape().last() : part.shape().elements() / rows});
+}
+
+// Rows `kept` (ascending) move to the front.
+void keep_rows(View matrix, std::span<const std::int32_t> kept) {
+  const auto step = static_cast<std::size_t>(matrix.shape()[1]) * sizeof(float);
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    if (const auto from = static_cast<std::size_t>(kept[i]); from != i)
+      std::memcpy(matrix.data() + i * step, matrix.data() + from * step, step);
+}
+
+std::filesystem::path only_gguf_in(const std::filesystem::path& folder) {
+  std::filesystem::path found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".gguf") continue;
+    if (!found.empty()) throw Error(ExitCode::kBadInput, "{} holds several .gguf files; give the path of one", folder.string());
+    found = entry.path();
+  }
+  if (found.empty()) throw Error(ExitCode::kNotFound, "{} holds neither config.json nor a .gguf file", folder.string());
+  return found;
+}
+
+}  // namespace
+
+LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens)
+    : q(DType::kF32, {tokens, c.heads, c.head_width}),
+      k(DType::kF32, {tokens, c.kv_heads, c.head_width}),
+      v(DType::kF32, {tokens, c.kv_heads, c.head_width}),
+      attended(DType::kF32, {tokens, c.heads, c.head_width}),
+      gate(DType::kF32, {tokens, c.feed_forward}),
+      up(DType::kF32, {tokens, c.feed_forward}) {}
+
+DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const double> frequencies, DecoderLimits limit)
+    : limits(limit),
+      x(DType::kF32, {limit.tokens, c.width}),
+      normed(DType::kF32, {limit.tokens, c.width}),
+      layer(c, limit.tokens),
+      cosine(DType::kF32, {limit.positions, c.head_width / 2}),
+      sine(DType::kF32, {limit.positions, c.head_width / 2}),
+      positions(static_cast<std::size_t>(limit.tokens)) {
+  std::size_t at = 0;
+  for (std::int64_t position = 0; position < limit.positions; ++position)
+    for (const double frequency : frequencies) {
+      const double angle = static_cast<double>(position) * frequency;
+      cosine.floats()[at] = static_cast<float>(std::cos(angle));
+      sine.floats()[at++] = static_cast<float>(std::sin(angle));
+    }
+}
+
+Decoder Decoder::load(const std::filesystem::path& given) {
+  const bool folder = std::filesystem::is_directory(given);
+  if (folder && std::filesystem::exists(given / "config.json")) {
+    DecoderConfig config = read_decoder_config(given);
+    Safetensors file = Safetensors::open(given);
+    DecoderWeights weights = map_hugging_face(file.tensors(), config, given.string());
+    return {std::move(file), std::move(config), std::move(weights)};
+  }
+  const auto path = folder ? only_gguf_in(given) : given;
+  Gguf file = Gguf::open(path);
+  DecoderConfig config = read_decoder_config(file);
+  DecoderWeights weights = map_gguf(file.tensors(), config, path.string());
+  return {std::move(file), std::move(config), std::move(weights)};
+}
+
+DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {
+  DESKHAND_ASSERT(limits.tokens > 0 && limits.positions > 0, "room for a token");
+  limits.positions = std::min(limits.positions, config_.max_positions);
+  std::vector<double> frequencies = rope_frequencies(config_);
+  for (std::size_t i = 0; i < weights_.rope_factors.size(); ++i) frequencies[i] /= static_cast<double>(weights_.rope_factors[i]);
+  return {config_, frequencies, limits};
+}
+
+void Decoder::check(const DecoderBuffers& buffers, const Pass& pass) const {
+  const auto count = static_cast<std::int64_t>(pass.tokens.size());
+  const auto rows = static_cast<std::int64_t>(pass.logit_rows.size());
+  DESKHAND_ASSERT(pass.positions.size() == pass.tokens.size(), "a position for each token");
+  if (count > buffers.limits.tokens)
+    throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this model was set up for {} at a time", count, buffers.limits.tokens);
+  for (const std::int32_t token : pass.tokens)
+    if (token < 0 || token >= config_.vocabulary)
+      throw Error(ExitCode::kBadInput, "the token {} is outside the model's vocabulary of {}; its tokenizer belongs to another model",
+                  token, config_.vocabulary);
+  for (const std::int32_t position : pass.positions)
+    if (position < 0 || position >= buffers.limits.positions)
+      throw Error(ExitCode::kTooLarge, "the text is longer than {} tokens, which is what this model was set up for",
+                  buffers.limits.positions);
+  for (std::size_t i = 0; i < pass.logit_rows.size(); ++i)
+    DESKHAND_ASSERT(pass.logit_rows[i] >= 0 && pass.logit_rows[i] < count && (i == 0 || pass.logit_rows[i - 1] < pass.logit_rows[i]),
+                    "rows of the batch, ascending");
+  DESKHAND_ASSERT(pass.logits.empty() || (pass.logits.shape() == Shape{rows, config_.vocabulary}), "(logit_rows, V)");
+  DESKHAND_ASSERT(pass.hidden.empty() || (pass.hidden.shape() == Shape{rows, config_.width}), "(logit_rows, C)");
+}
+
+void Decoder::forward(const Backend& on, DecoderBuffers& buffers, const Batch& batch, std::span<const KvPages> pages, View logits,
+                      View hidden) const {
+  DESKHAND_ASSERT(pages.size() == weights_.layers.size(), "pages for each layer");
+  DESKHAND_ASSERT(batch.bounds.size() == batch.sequences.size() + 1, "bounds around each sequence");
+  run(on, buffers, {batch.tokens, batch.positions, batch.logit_rows, logits, hidden},
+      [&](std::size_t layer, View out, ConstView q, ConstView k, ConstView v) {
+        store_keys_values(on, pages[layer], k, v, batch.sequences, batch.bounds);
+        paged_attention(on, out, q, pages[layer], batch.sequences, batch.bounds);
+      });
+}
+
+void Decoder::forward_packed(const Backend& on, DecoderBuffers& buffers, std::span<const std::int32_t> tokens,
+                             std::span<const std::int32_t> bounds, std::span<const std::int32_t> logit_rows, View logits,
+                             View hidden) const {
+  if (static_cast<std::int64_t>(tokens.size()) > buffers.limits.tokens)
+    throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this model was set up for {} at a time", tokens.size(), buffers.limits.tokens);
+  DESKHAND_ASSERT(!bounds.empty() && bounds.front() == 0 && bounds.back() == static_cast<std::int32_t>(tokens.size()),
+                  "bounds of all rows");
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i)
+    for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) buffers.positions[static_cast<std::size_t>(row)] = row - bounds[i];
+  run(on, buffers, {tokens, std::span(buffers.positions).first(tokens.size()), logit_rows, logits, hidden},
+      [&](std::size_t, View out, ConstView q, ConstView k, ConstView v) { attention(on, out, q, k, v, bounds); });
+}
+
+void Decoder::head(const Backend& on, View logits, ConstView hidden) const {
+  apply(on, weights_.head, logits, hidden);
+}
+
+void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, const Attend& attend) const {
+  check(buffers, pass);
+  auto rows = static_cast<std::int64_t>(pass.tokens.size());
+  if (rows == 0) return;
+  LayerActivations& act = buffers.layer;
+  const RopeTable turns = buffers.rope_table(config_.rope_pairs);
+  const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
+
+  embed(on, first(buffers.x, rows), pass.tokens, weights_.embedding);
+  for (std::size_t number = 0; number < weights_.layers.size(); ++number) {
+    const DecoderLayer& layer = weights_.layers[number];
+    rms_norm(on, first(buffers.normed, rows), first(buffers.x, rows), layer.attention_norm, config_.norm_epsilon);
+    const LinearCall qkv[] = {{&layer.q, first(act.q, rows)}, {&layer.k, first(act.k, rows)}, {&layer.v, first(act.v, rows)}};
+    apply(on, qkv, first(buffers.normed, rows));
+    rope(on, heads(act.q), pass.positions, turns);
+    rope(on, heads(act.k), pass.positions, turns);
+    attend(number, heads(act.attended), heads(act.q), heads(act.k), heads(act.v));
+
+    if (number + 1 == weights_.layers.size()) {  // from here on rows no longer see each other: those not asked for can go
+      if (pass.logit_rows.empty()) return;
+      keep_rows(first(buffers.x, rows), pass.logit_rows);
+      keep_rows(first(act.attended, rows), pass.logit_rows);
+      rows = static_cast<std::int64_t>(pass.logit_rows.size());
+    }
+    const View x = first(buffers.x, rows), normed = first(buffers.normed, rows), gate = first(act.gate, rows), up = first(act.up, rows);
+    apply(on, layer.attention_out, normed, first(act.attended, rows));
+    add(on, x, x, normed);
+    rms_norm(on, normed, x, layer.feed_forward_norm, config_.norm_epsilon);
+    const LinearCall gate_up[] = {{&layer.gate, gate}, {&layer.up, up}};
+    apply(on, gate_up, normed);
+    swiglu(on, gate, gate, up);
+    apply(on, layer.down, normed, gate);
+    add(on, x, x, normed);
+  }
+  const View hidden = pass.hidden.empty() ? first(buffers.normed, rows) : pass.hidden;
+  rms_norm(on, hidden, first(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);
+  if (!pass.logits.empty()) head(on, pass.logits, hidden);
+}
+
+}  // namespace deskhand

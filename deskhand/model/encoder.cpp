@@ -1,0 +1,79 @@
+#include "deskhand/model/encoder.h"
+
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/attention.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/gelu.h"
+#include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/mean_pool.h"
+
+namespace deskhand {
+namespace {
+
+View first(Tensor& buffer, std::int64_t rows) {
+  const View part = buffer.view().rows(0, rows);
+  return part.reshaped({rows, part.shape().elements() / rows});
+}
+
+}  // namespace
+
+EncoderBuffers::EncoderBuffers(const EncoderConfig& c, std::int64_t tokens)
+    : x(DType::kF32, {tokens, c.width}),
+      delta(DType::kF32, {tokens, c.width}),
+      q(DType::kF32, {tokens, c.heads, c.width / c.heads}),
+      k(DType::kF32, q.shape()),
+      v(DType::kF32, q.shape()),
+      attended(DType::kF32, q.shape()),
+      widened(DType::kF32, {tokens, c.feed_forward}),
+      positions(static_cast<std::size_t>(tokens)) {}
+
+Encoder Encoder::load(const std::filesystem::path& folder) {
+  const EncoderConfig config = read_encoder_config(folder);
+  Safetensors file = Safetensors::open(folder);
+  EncoderWeights weights = map_bert(file.tensors(), config, folder.string());
+  return {std::move(file), config, std::move(weights)};
+}
+
+void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens, std::span<const std::int32_t> bounds,
+                    View out) const {
+  const auto rows = static_cast<std::int64_t>(tokens.size());
+  DESKHAND_ASSERT(!bounds.empty() && bounds.front() == 0 && bounds.back() == rows, "bounds of all rows");
+  DESKHAND_ASSERT((out.shape() == Shape{static_cast<std::int64_t>(bounds.size()) - 1, config_.width}), "(B, C)");
+  if (rows > buffers.x.shape()[0])
+    throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this encoder was set up for {} at a time", rows, buffers.x.shape()[0]);
+  for (const std::int32_t token : tokens)
+    if (token < 0 || token >= config_.vocabulary)
+      throw Error(ExitCode::kBadInput, "the token {} is outside the encoder's vocabulary of {}; its tokenizer belongs to another model",
+                  token, config_.vocabulary);
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+    DESKHAND_ASSERT(bounds[i] < bounds[i + 1], "a text has at least one token");
+    if (bounds[i + 1] - bounds[i] > config_.max_positions)
+      throw Error(ExitCode::kTooLarge, "a text of {} tokens; the encoder reads {}, cut it there", bounds[i + 1] - bounds[i],
+                  config_.max_positions);
+    for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) buffers.positions[static_cast<std::size_t>(row)] = row - bounds[i];
+  }
+  if (rows == 0) return;
+
+  const View x = first(buffers.x, rows), delta = first(buffers.delta, rows), widened = first(buffers.widened, rows);
+  const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
+  const auto norm = [&](ConstView residual, ConstView weight, ConstView bias) {
+    layer_norm(on, x, x, residual, {weight, bias, config_.norm_epsilon});
+  };
+  deskhand::embed(on, x, tokens, weights_.words);
+  deskhand::embed(on, delta, std::span(buffers.positions).first(tokens.size()), weights_.positions);
+  norm(delta, weights_.norm_weight, weights_.norm_bias);
+  for (const EncoderLayer& layer : weights_.layers) {
+    const LinearCall qkv[] = {{&layer.q, first(buffers.q, rows)}, {&layer.k, first(buffers.k, rows)}, {&layer.v, first(buffers.v, rows)}};
+    apply(on, qkv, x);
+    attention(on, heads(buffers.attended), heads(buffers.q), heads(buffers.k), heads(buffers.v), bounds, {.causal = false});
+    apply(on, layer.attention_out, delta, first(buffers.attended, rows));
+    norm(delta, layer.attention_norm_weight, layer.attention_norm_bias);
+    apply(on, layer.up, widened, x);
+    gelu(on, widened, widened);
+    apply(on, layer.down, delta, widened);
+    norm(delta, layer.feed_forward_norm_weight, layer.feed_forward_norm_bias);
+  }
+  mean_pool_unit(on, out, x, bounds);
+}
+
+}  // namespace deskhand

@@ -1,0 +1,46 @@
+// BERT as sentence-transformers uses it (Devlin et al., 2018; Reimers and Gurevych, 2019): word, position and type embeddings, L layers
+// with the norm behind each part, then the mean of the tokens at unit length. Texts are packed: no padding is ever computed.
+#pragma once
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "deskhand/model/config.h"
+#include "deskhand/model/weights.h"
+
+namespace deskhand {
+
+// All that a pass writes besides its result; made once for the largest one.
+struct EncoderBuffers {
+  EncoderBuffers(const EncoderConfig& config, std::int64_t tokens);
+  Tensor x, delta;  // (N, C)     the stream; what is added to it
+  Tensor q, k, v;   // (N, H, D)
+  Tensor attended;  // (N, H, D)
+  Tensor widened;   // (N, F)
+  std::vector<std::int32_t> positions;
+};
+
+class Encoder {
+ public:
+  // A folder with config.json and model.safetensors. Throws Error(kNotFound) or Error(kBadInput) as the readers do.
+  static Encoder load(const std::filesystem::path& folder);
+
+  const EncoderConfig& config() const { return config_; }
+  const EncoderWeights& weights() const { return weights_; }
+  EncoderBuffers make_buffers(std::int64_t tokens) const { return {config_, tokens}; }
+
+  // out (B, C) f32, unit length: text i is tokens [bounds[i], bounds[i + 1]) with its special tokens, at least one and at most
+  // max_positions. Throws Error(kBadInput) for a token outside the vocabulary, Error(kTooLarge) for too long a text or batch.
+  void embed(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens, std::span<const std::int32_t> bounds,
+             View out) const;
+
+ private:
+  Encoder(Safetensors file, EncoderConfig config, EncoderWeights weights)
+      : file_(std::move(file)), config_(config), weights_(std::move(weights)) {}
+
+  Safetensors file_;
+  EncoderConfig config_;
+  EncoderWeights weights_;
+};
+
+}  // namespace deskhand
