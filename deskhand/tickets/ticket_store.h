@@ -56,19 +56,21 @@ class TicketStore {
   Database& database_;
 };
 
-// For a writer that has its own transaction (prepare): statements are kept between calls.
+// For a writer that has its own transaction (prepare): statements are kept between calls. A replaced ticket keeps its place in the split and,
+// as long as query and resolution stay what they were, their rewriting.
 class TicketWriter {
  public:
   explicit TicketWriter(Database& database);
-  void put(const Ticket& ticket);                       // without activities; those of a replaced ticket stay
+  void put(const Ticket& ticket);                       // all but query, resolution, their rewriting and the activities
+  void set_texts(std::string_view ticket_id, std::string_view query, std::string_view resolution);
   void drop_activities(std::string_view ticket_id);
-  void put(const Activity& activity, std::int64_t sequence);
+  void put(const Activity& activity, std::int64_t sequence);   // sequence: the order among those of one date
   bool has(std::string_view ticket_id);
   void remove(std::string_view ticket_id);              // with activities and split
   void log(const ImportRecord& record);
 
  private:
-  Statement put_ticket_, drop_, put_activity_, has_, remove_, log_;
+  Statement put_ticket_, set_texts_, drop_, put_activity_, has_, remove_, log_;
 };
 
 }  // namespace deskhand

@@ -1,0 +1,61 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "deskhand/tickets/pattern.h"
+
+#include <pcre2.h>
+
+#include "deskhand/base/error.h"
+
+namespace deskhand {
+namespace {
+
+struct FreeMatch {
+  void operator()(pcre2_match_data* data) const noexcept { pcre2_match_data_free(data); }
+};
+struct FreeContext {
+  void operator()(pcre2_match_context* context) const noexcept { pcre2_match_context_free(context); }
+};
+
+}  // namespace
+
+void Pattern::Free::operator()(pcre2_real_code_8* code) const noexcept { pcre2_code_free(code); }
+
+Pattern::Pattern(std::string_view expression) {
+  int fault = 0;
+  PCRE2_SIZE at = 0;
+  constexpr auto kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF;
+  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(), kOptions, &fault, &at, nullptr));
+  if (!code_) fail_assertion("pcre2_compile", fmt::format("a pattern compiles; this one does not at {}: {}", at, expression).c_str());
+  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);   // where there is no compiler the interpreter matches
+}
+
+std::optional<Match> Pattern::find(std::string_view text, std::size_t from) const {
+  const std::unique_ptr<pcre2_match_data, FreeMatch> data(pcre2_match_data_create(1, nullptr));
+  const std::unique_ptr<pcre2_match_context, FreeContext> context(pcre2_match_context_create(nullptr));
+  if (!data || !context) throw Error(ExitCode::kTooLarge, "out of memory");
+  pcre2_set_match_limit(context.get(), 1'000'000);
+  pcre2_set_depth_limit(context.get(), 10'000);
+  const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""), text.size(), from, 0, data.get(), context.get());
+  if (found < 0) return std::nullopt;
+  const auto* places = pcre2_get_ovector_pointer(data.get());
+  return Match{places[0], places[1]};
+}
+
+bool Pattern::replace_all(std::string& text, std::string_view with) const {
+  auto match = find(text);
+  if (!match) return false;
+  std::string out;
+  std::size_t copied = 0;
+  while (match) {
+    if (match->end == match->begin) break;   // an empty match replaces nothing
+    out.append(text, copied, match->begin - copied);
+    out += with;
+    copied = match->end;
+    match = copied <= text.size() ? find(text, copied) : std::nullopt;
+  }
+  if (copied == 0) return false;
+  out.append(text, copied);
+  text = std::move(out);
+  return true;
+}
+
+}  // namespace deskhand

@@ -1,0 +1,195 @@
+#include "deskhand/tickets/prepare.h"
+
+#include <chrono>
+#include <unordered_set>
+
+#include "deskhand/base/error.h"
+#include "deskhand/base/interrupt.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/progress.h"
+#include "deskhand/base/sha256.h"
+#include "deskhand/tickets/history.h"
+
+namespace deskhand {
+namespace {
+
+std::string now_utc() {
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const auto midnight = std::chrono::floor<std::chrono::days>(now);
+  const std::chrono::year_month_day day(midnight);
+  const auto clock = (now - midnight).count();
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()), clock / 3600,
+                     clock / 60 % 60, clock % 60);
+}
+
+class Preparation {
+ public:
+  Preparation(const PrepareSettings& settings, Database& database) : settings_(settings), database_(database), writer_(database), cleaner_(settings.clean) {}
+
+  PrepareReport run() {
+    Transaction transaction(database_);
+    for (const auto& file : settings_.ticket_files) read(file, TableRole::kTickets, settings_.ticket_sheet);
+    for (const auto& file : settings_.history_files) read(file, TableRole::kHistory, settings_.history_sheet);
+    join();
+    report_.cleaning = cleaner_.counts();
+    report_.unknown_tickets = static_cast<std::int64_t>(unknown_.size());
+    const auto counts = report_.json();
+    const auto when = now_utc();
+    for (std::size_t i = 0; i < report_.files.size(); ++i) {
+      const auto& file = report_.files[i];
+      writer_.log({.when = when, .role = i < settings_.ticket_files.size() ? "tickets" : "history", .file = file.file, .sha256 = file.sha256, .rows = file.rows, .counts = counts});
+    }
+    transaction.commit();
+    return std::move(report_);
+  }
+
+ private:
+  void read(const std::filesystem::path& path, TableRole role, const std::string& sheet) {
+    auto options = settings_.table;
+    options.sheet = sheet;
+    const auto table = open_table(path, options);
+    RowMapper mapper(settings_.mapping, role, *table);
+    PrepareReport::File file{.file = path.string(), .description = table->description(), .sha256 = sha256_of_file(path)};
+    Progress progress({.what = "reading " + path.filename().string(), .unit = "rows", .quiet = settings_.quiet});
+    for (Row row; table->next(row); ++file.rows) {
+      check_interrupt();
+      if (role == TableRole::kTickets) {
+        take(mapper.ticket(row));
+      } else {
+        take(mapper.activity(row));
+      }
+      progress.advance();
+    }
+    progress.finish(fmt::format("{}: {} rows ({})", path.filename().string(), file.rows, file.description));
+    (role == TableRole::kTickets ? report_.ticket_rows : report_.history_rows) += file.rows;
+    report_.unread_dates += static_cast<std::int64_t>(mapper.unread_dates());
+    report_.files.push_back(std::move(file));
+  }
+
+  void take(Ticket ticket) {
+    if (ticket.id.empty()) {
+      ++report_.skipped["ticket row without an id"];
+      return;
+    }
+    if (!tickets_.insert(ticket.id).second) ++report_.skipped["ticket id that comes again (its last row counts)"];
+    touched_.insert(ticket.id);
+    ticket.subject = one_line(ticket.subject);
+    ticket.problem = cleaner_.clean(ticket.problem);
+    ticket.solution = cleaner_.clean(ticket.solution);
+    ticket.result = cleaner_.clean(ticket.result);
+    writer_.put(ticket);
+    if (settings_.mapping.activities.empty()) return;
+    writer_.drop_activities(ticket.id);
+    renewed_.insert(ticket.id);
+    for (auto& activity : ticket.activities) writer_.put(activity, sequence_++);
+  }
+
+  void take(const Activity& activity) {
+    if (activity.ticket_id.empty()) {
+      ++report_.skipped["history row without a ticket id"];
+      return;
+    }
+    if (!writer_.has(activity.ticket_id)) {
+      ++report_.skipped["history of an unknown ticket"];
+      unknown_.insert(activity.ticket_id);
+      return;
+    }
+    if (renewed_.insert(activity.ticket_id).second) writer_.drop_activities(activity.ticket_id);   // an import replaces, it does not add
+    touched_.insert(activity.ticket_id);
+    writer_.put(activity, sequence_++);
+  }
+
+  void join() {
+    TicketStore store(database_);
+    Progress progress({.what = "joining tickets and history", .unit = "tickets", .total = static_cast<std::int64_t>(touched_.size()), .quiet = settings_.quiet});
+    for (const auto& id : touched_) {
+      check_interrupt();
+      progress.advance();
+      auto ticket = store.find(id);
+      DESKHAND_ASSERT(ticket.has_value(), "a touched ticket is in the database");
+      const auto joined = join_history(*ticket, settings_.mapping, cleaner_);
+      report_.empty_activities += joined.empty_activities;
+      if (problem_text({.subject = ticket->subject, .problem = ticket->problem, .query = ticket->query}).empty()) {
+        ++report_.skipped["ticket without subject, problem or history"];
+        writer_.remove(id);
+        continue;
+      }
+      writer_.set_texts(id, ticket->query, ticket->resolution);
+      ++report_.tickets;
+      report_.activities += static_cast<std::int64_t>(ticket->activities.size());
+      report_.no_subject += ticket->subject.empty();
+      report_.no_problem += ticket->problem.empty();
+      report_.no_solution += ticket->solution.empty();
+      report_.no_urgency += ticket->urgency == 0;
+      report_.no_category += ticket->category.empty();
+      report_.without_history += !joined.query_from_history && !joined.resolution_from_history;
+      if (ticket->urgency) ++report_.urgencies[ticket->urgency];
+      if (!ticket->category.empty()) ++report_.categories[ticket->category];
+    }
+    progress.finish(fmt::format("joined {} tickets with {} activities", report_.tickets, report_.activities));
+  }
+
+  const PrepareSettings& settings_;
+  Database& database_;
+  TicketWriter writer_;
+  Cleaner cleaner_;
+  PrepareReport report_;
+  std::unordered_set<std::string> tickets_, touched_, renewed_, unknown_;
+  std::int64_t sequence_ = 0;
+};
+
+}  // namespace
+
+PrepareReport prepare(const PrepareSettings& settings, Database& database) {
+  if (settings.ticket_files.empty() && settings.history_files.empty())
+    throw Error(ExitCode::kUsage, "nothing to prepare: name the ticket files under [data] in desk.toml or on the command line");
+  return Preparation(settings, database).run();
+}
+
+std::string PrepareReport::json() const {
+  Json object;
+  object["files"] = Json::array();
+  for (const auto& file : files) object["files"].push_back({{"file", file.file}, {"kind", file.description}, {"sha256", file.sha256}, {"rows", file.rows}});
+  object["ticket_rows"] = ticket_rows;
+  object["history_rows"] = history_rows;
+  object["tickets"] = tickets;
+  object["activities"] = activities;
+  object["skipped"] = Json::object();
+  for (const auto& [why, rows] : skipped) object["skipped"][why] = rows;
+  object["no_subject"] = no_subject;
+  object["no_problem"] = no_problem;
+  object["no_solution"] = no_solution;
+  object["no_urgency"] = no_urgency;
+  object["no_category"] = no_category;
+  object["without_history"] = without_history;
+  object["empty_activities"] = empty_activities;
+  object["unread_dates"] = unread_dates;
+  object["unknown_tickets"] = unknown_tickets;
+  object["urgencies"] = Json::object();
+  for (const auto& [urgency, count] : urgencies) object["urgencies"][std::to_string(urgency)] = count;
+  object["categories"] = Json::object();
+  for (const auto& [category, count] : categories) object["categories"][category] = count;
+  object["cleaned_texts"] = cleaning.texts;
+  object["cleaning"] = Json::object();
+  for (std::size_t rule = 0; rule < kCleanRules; ++rule) object["cleaning"][std::string(name_of(static_cast<CleanRule>(rule)))] = cleaning.changed[rule];
+  return write_json(object);
+}
+
+std::string PrepareReport::text() const {
+  std::string out;
+  for (const auto& file : files) out += fmt::format("{}: {} rows ({})\n", file.file, file.rows, file.description);
+  out += fmt::format("{} tickets with {} activities; {} without history\n", tickets, activities, without_history);
+  out += fmt::format("missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be read\n", no_subject, no_problem,
+                     no_solution, no_urgency, no_category, empty_activities, unread_dates);
+  for (const auto& [why, rows] : skipped) out += fmt::format("skipped: {} x {}\n", rows, why);
+  if (unknown_tickets) out += fmt::format("the history names {} tickets that the ticket files lack\n", unknown_tickets);
+  out += "urgency:";
+  for (const auto& [urgency, count] : urgencies) out += fmt::format(" {}: {}", urgency, count);
+  out += fmt::format("\n{} categories; cleaned {} texts:", categories.size(), cleaning.texts);
+  for (std::size_t rule = 0; rule < kCleanRules; ++rule)
+    if (cleaning.changed[rule]) out += fmt::format(" {} {},", name_of(static_cast<CleanRule>(rule)), cleaning.changed[rule]);
+  out.back() = '\n';
+  return out;
+}
+
+}  // namespace deskhand
