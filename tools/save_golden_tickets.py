@@ -17,13 +17,13 @@ from sklearn.model_selection import train_test_split
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tickets"
 
 
-def iso(value) -> str:
+def iso(value, number_format="") -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%S") if (value.hour, value.minute, value.second) != (0, 0, 0) else value.strftime("%Y-%m-%d")
+        return value.strftime("%Y-%m-%dT%H:%M:%S") if "h" in number_format or value.time() != time() else value.strftime("%Y-%m-%d")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, time):
@@ -58,7 +58,7 @@ def save_workbook(name: str, mac: bool) -> dict:
                 cell.number_format = "dd/mm/yyyy hh:mm"
     book.save(FOLDER / name)
     read = load_workbook(FOLDER / name, data_only=True)["Tickets"]
-    lines = [[iso(cell.value) for cell in line] for line in read.iter_rows()]
+    lines = [[iso(cell.value, cell.number_format) for cell in line] for line in read.iter_rows()]
     return {"header": [cell.strip() for cell in lines[0]],
             "rows": [{"number": number, "cells": line} for number, line in enumerate(lines[1:], 2) if any(cell.strip() for cell in line)]}
 

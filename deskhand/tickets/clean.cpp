@@ -241,7 +241,7 @@ std::string collapse(std::string_view text) {
 
 struct Cleaner::Patterns {
   // What the desk's program writes around a text.
-  Pattern description{R"(\bDESCRIPTION:[ \t]*)"};
+  Pattern description{R"(\b(?-i:DESCRIPTION):[ \t]*)"};
   Pattern received{R"(\bTICKET RECEIVED:[ \t]*[\d/.:\- T]*(?:[ap]m\b)?[ \t]*)"};
   Pattern received_line{R"(\bTICKET RECEIVED:[^\n]*)"};
   Pattern addressee{R"(^[ \t]*(?-i:TO):[^\n]{0,120}$)"};
@@ -266,9 +266,12 @@ struct Cleaner::Patterns {
   Pattern legal_line{R"(registered in (?:england|scotland|wales|ireland)|(?:company|registration|reg\.?) (?:no|number)\b[^\n]{0,6}\d|registered office|\bvat (?:reg|no)[^\n]{0,15}\d|handelsregister|amtsgericht\b.*\bhrb|gesch(?:ä|ae)ftsf(?:ü|ue)hrer(?:in)?:|ust-?id|\brcs\b .*\d{3}|\bsiret\b|consider the environment|before printing|scanned (?:for viruses|by)|^[ \t]*sent from (?:my|outlook|mail)|^[ \t]*get outlook for|von meinem \w+ gesendet|gesendet von|envoyé (?:de|depuis) mon)"};
 
   // At the start only.
-  Pattern greeting_line{R"(\A\s*(?:(?:hi|hello|hey|hiya|dear|morning|afternoon|evening|all|team|good (?:morning|afternoon|evening|day)|greetings|hallo|moin|guten (?:tag|morgen|abend)|sehr geehrte\w*|liebe[rs]?|bonjour|bonsoir|salut|madame|monsieur|chère?s?|hola|buenos días|estimad[oa]s?|prezad[oa]s?|olá|ciao|buongiorno|gentile|beste|goedemorgen|goedendag)\b[^\n.!?:;]{0,60}?[,.!:;-]*[ \t]*(?:\n|\z)))"};
-  Pattern greeting_inline{R"(\A\s*(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hallo|guten (?:tag|morgen|abend)|sehr geehrte\w*|bonjour|hola|estimad[oa]s?|prezad[oa]s?|olá|ciao|buongiorno)\b(?:[ ]+(?:\[[^\]\n]*\]|<\w+>|[^\s,.!?:;-]+)){0,6}[ ]*[,!:](?:[ ]*-)?\s+)"};
-  Pattern greeting_team{R"(\A\s*(?:(?:hi|hello|dear)(?:[ ]+[\w\[\]<>]+)?[ ]+(?:team|all|support|sir|madam)\b[ ,.!]*|greetings\b[ ,.!]*))"};
+  // A line of its own: closed by a mark, or of two words more at most; weak words ("All", "Team") only with nothing behind them.
+  Pattern greeting_line{
+      R"(\A\s*(?:(?:hi|hello|hey|hiya|dear|good (?:morning|afternoon|evening|day)|greetings|hallo|moin|guten (?:tag|morgen|abend)|liebe[rs]?|bonjour|bonsoir|salut|chère?s?|hola|buen[oa]s (?:días|tardes)|estimad[oa]s?|prezad[oa]s?|olá|ciao|buongiorno|gentile|beste|goedemorgen|goedendag)\b(?:[^\n.!?:;]{0,60}?[,!:;]|(?:[ ]+[^\s.,!?]+){0,2}[.-]?)|sehr geehrte\w*\b[^\n.!?:;]{0,60}?[,!:;.]?|(?:all|team|morning|afternoon|evening|madame|monsieur)(?:[ ]+(?:all|team|monsieur))?[ ]*[,!.:;-]?)[ \t]*\n)"};
+  Pattern greeting_inline{
+      R"(\A\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hallo|guten (?:tag|morgen|abend)|sehr geehrte\w*|bonjour|ciao|buongiorno)\b(?:[ ]+(?:\[[^\]\n]*\]|<\w+>|[^\s,.!?:;-]+)){0,4}[ ]*[,!](?:[ ]*-)?\s+|(?:hola|estimad[oa]s?|prezad[oa]s?|olá)\b(?:[ ]+(?:<\w+>|[^\s,.!?:;-]+)){0,6}[ ]*[,!:]\s+))"};
+  Pattern greeting_team{R"(\A\s*(?:(?:hi|hello|dear)(?:[ ]+[\w\[\]<>]+)?[ ]+(?:team|all|sir|madam)\b[ ,.!]*|greetings\b[ ,.!]*))"};
   Pattern pleasantry{R"(\A\s*(?:i (?:really )?hope (?:that )?(?:this|the|my|you|all|everyone|your)\b[^\n.!?]{0,80}(?:well|day|week|weekend|finds you|good health)[^\n.!?]{0,30}[.!?]\s*|ich hoffe,? (?:dass )?(?:diese|es|ihnen|sie)\b[^\n.!?]{0,80}[.!?]\s*(?=\S)|hope (?:you|all|this)\b[^\n.!?]{0,60}(?:well|day|week|good)\b[^\n.!?]{0,20}[.!?]\s*))"};
   Pattern tag{R"(</?(?:p|br|div|span|a|ul|ol|li|b|strong|em|i|pre|blockquote|table|tr|td|html|body|img|h[1-6]|hr|font|style)\b[^<>]*>|&(?:amp|lt|gt|quot|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});)"};
 

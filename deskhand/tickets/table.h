@@ -58,7 +58,7 @@ std::unique_ptr<TableReader> open_csv(const std::filesystem::path& path, const T
 std::unique_ptr<TableReader> open_jsonl(const std::filesystem::path& path, const TableOptions& options);
 std::vector<std::string> sheet_names(const std::filesystem::path& path);
 
-// Spreadsheet arithmetic, exposed for its tests. A day number of Excel's calendar as ISO text: a date, a time ("09:12:00") below 1, else both;
+// Spreadsheet arithmetic, exposed for its tests. A day number of Excel's calendar as ISO text: a date, both with `with_time`, a time alone ("09:12:00") below 1;
 // empty outside 0 .. 9999-12-31. Serials 1..59 of the 1900 calendar are as Excel shows them; 60, its 29 February 1900, becomes the 28th.
 std::string date_of_serial(double serial, bool from_1904, bool with_time);
 enum class NumberKind { kNumber, kDate, kDateTime, kDuration };

@@ -535,7 +535,7 @@ std::string date_of_serial(double serial, bool from_1904, bool with_time) {
   auto seconds = std::llround(serial * 86400);
   const auto clock = seconds % 86400;
   auto day = seconds / 86400;
-  if (serial < 1 && !from_1904) return fmt::format("{:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60);
+  if (serial < 1 && (with_time || !from_1904)) return fmt::format("{:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60);
   if (from_1904) {
     day += 1462;
   } else if (day < 60) {
