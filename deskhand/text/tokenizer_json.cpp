@@ -58,7 +58,7 @@ class Reader : public nlohmann::json_sax<Tree> {
   }
   bool start_object(std::size_t) override {
     if (in_vocabulary() || merge_depth_ > 0) fail("an object where a token is wanted, behind {} tokens", file_.vocabulary.size());
-    if (stack_.size() == 1 && names_.back() == "model" && key_ == "vocab") {
+    if (stack_.size() == 2 && names_.back() == "model" && key_ == "vocab") {
       vocabulary_open_ = true;
       return true;
     }
@@ -70,7 +70,7 @@ class Reader : public nlohmann::json_sax<Tree> {
   }
   bool start_array(std::size_t) override {
     if (in_vocabulary()) fail("a list where the id of \"{}\" is wanted", key_);
-    if (merge_depth_ == 0 && stack_.size() == 1 && names_.back() == "model" && key_ == "merges" && stack_.back()->is_object()) {
+    if (merge_depth_ == 0 && stack_.size() == 2 && names_.back() == "model" && key_ == "merges" && stack_.back()->is_object()) {
       merge_depth_ = 1;
       return true;
     }
