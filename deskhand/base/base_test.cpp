@@ -71,6 +71,7 @@ TEST_CASE("SHA-256 equals the published vector") {
 TEST_CASE("broken JSON is refused with the place, endless nesting without harm") {
   CHECK_THROWS_WITH_AS(parse_json("{\"a\": ", "x.json"), doctest::Contains("x.json: not valid JSON at byte 7"), Error);
   CHECK_THROWS_WITH_AS(parse_json(std::string(100000, '['), "x.json"), doctest::Contains("nested deeper"), Error);
+  CHECK_THROWS_WITH_AS(parse_json("[1e400]", "x.json"), doctest::Contains("x.json: not valid JSON: number overflow"), Error);
   CHECK(parse_json(R"({"[[": "\"["})", "x").size() == 1);
 }
 

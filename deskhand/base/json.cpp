@@ -26,6 +26,9 @@ Json parse_json(std::string_view text, std::string_view where) {
   } catch (const nlohmann::json::parse_error& error) {
     const std::string_view reason = error.what();
     throw Error(ExitCode::kBadInput, "{}: not valid JSON at byte {}: {}", where, error.byte, reason.substr(reason.find("] ") + 2));
+  } catch (const nlohmann::json::exception& error) {   // a number beyond double's range
+    const std::string_view reason = error.what();
+    throw Error(ExitCode::kBadInput, "{}: not valid JSON: {}", where, reason.substr(reason.find("] ") + 2));
   }
 }
 
