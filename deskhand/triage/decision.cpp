@@ -9,6 +9,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/retrieve/words.h"
+#include "deskhand/text/normalize.h"
 #include "deskhand/tickets/table.h"
 #include "deskhand/tickets/ticket.h"
 #include "deskhand/triage/sentences.h"
@@ -88,7 +89,7 @@ ReplyFault field_fault(std::string_view name, const Json* value, std::string_vie
 
 std::string without_controls(std::string_view text) {  // an escape sequence in a ticket must not reach the terminal
   std::string clean;
-  const std::string valid = valid_utf8(text);
+  const std::string valid = repair_utf8(text);
   for (std::size_t i = 0; i < valid.size(); ++i) {
     const auto c = static_cast<unsigned char>(valid[i]);
     const bool is_c1 = c == 0xC2 && i + 1 < valid.size() && static_cast<unsigned char>(valid[i + 1]) < 0xA0;
@@ -247,7 +248,7 @@ std::string text_of(const Decision& decision, const TextStyle& style) {
   out += "\n" +
          (decision.resolution.empty() ? wrapped("none: nothing like it was found", width, "  ") : wrapped(cited(decision), width, "  "));
   if (!decision.cases.empty()) {
-    out += fmt::format("Cases{}\n", decision.no_precedent ? "  (too far away to be a precedent)" : "");
+    out += "Cases\n";
     for (std::size_t i = 0; i < decision.cases.size(); ++i) {
       const DecisionCase& past = decision.cases[i];
       out += fmt::format("  [{}] {}  {:.2f}  {}, urgency {}\n", i + 1, bold(without_controls(past.found.ticket_id)), past.similarity,
@@ -303,20 +304,20 @@ std::string csv_of(const Decision& decision) {
   const Json answer = {{"Urgency Code", decision.urgency}, {"Category", decision.category}, {"Resolution", decision.resolution}};
   std::string warnings;
   for (const std::string& warning : decision.warnings) warnings += (warnings.empty() ? "" : "; ") + warning;
-  const std::array<std::string, 14> cells = {valid_utf8(decision.query),
+  const std::array<std::string, 14> cells = {repair_utf8(decision.query),
                                              write_json(cases),
                                              write_json(similarities),
                                              fmt::format("{:.4f}", decision.avg_similarity),
                                              write_json(answer),
                                              std::to_string(decision.urgency),
                                              fmt::format("{:.4f}", decision.urgency_confidence),
-                                             valid_utf8(decision.category),
+                                             repair_utf8(decision.category),
                                              fmt::format("{:.4f}", decision.category_confidence),
-                                             valid_utf8(decision.resolution),
+                                             repair_utf8(decision.resolution),
                                              std::string(name_of(decision.resolution_source)),
                                              decision.no_precedent ? "true" : "false",
                                              write_json(ids),
-                                             valid_utf8(warnings)};
+                                             repair_utf8(warnings)};
   std::string out;
   append_csv_row(out, cells);
   return out;

@@ -1,0 +1,68 @@
+#include "deskhand/triage/embedder.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "deskhand/base/interrupt.h"
+#include "deskhand/base/sha256.h"
+
+namespace deskhand {
+namespace {
+
+constexpr std::int64_t kFewestPieces = 3;  // [CLS], one piece, [SEP]: how many texts a batch can hold at most
+
+EmbedderSettings fitted(EmbedderSettings settings, const EncoderConfig& config) {
+  const std::int64_t most = config.max_tokens > 0 ? std::min(config.max_tokens, config.max_positions) : config.max_positions;
+  settings.max_pieces = static_cast<std::int32_t>(std::clamp<std::int64_t>(settings.max_pieces, kFewestPieces, most));
+  settings.batch_tokens = std::max<std::int64_t>(settings.batch_tokens, settings.max_pieces);
+  return settings;
+}
+
+}  // namespace
+
+EncoderEmbedder::EncoderEmbedder(const Encoder& encoder, const WordPiece& tokenizer, const Backend& on, EmbedderSettings settings)
+    : encoder_(encoder),
+      tokenizer_(tokenizer),
+      on_(on),
+      settings_(fitted(settings, encoder.config())),
+      buffers_(encoder.make_buffers(settings_.batch_tokens)),
+      out_(DType::kF32, {settings_.batch_tokens / 2, encoder.config().width}) {}  // even an empty text has [CLS] and [SEP]
+
+std::vector<float> EncoderEmbedder::embed(std::span<const std::string> texts) {
+  std::vector<std::vector<std::int32_t>> pieces;
+  for (const std::string& text : texts) pieces.push_back(tokenizer_.encode_for_encoder(text, settings_.max_pieces));
+  std::vector<std::size_t> order(texts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return pieces[a].size() > pieces[b].size(); });
+
+  const auto columns = static_cast<std::size_t>(width());
+  std::vector<float> vectors(texts.size() * columns);
+  std::vector<std::int32_t> tokens, bounds;
+  for (std::size_t next = 0; next < order.size();) {
+    check_interrupt();
+    const std::size_t first = next;
+    tokens.clear();
+    bounds.assign(1, 0);
+    while (next < order.size() && static_cast<std::int64_t>(tokens.size() + pieces[order[next]].size()) <= settings_.batch_tokens) {
+      tokens.insert(tokens.end(), pieces[order[next]].begin(), pieces[order[next]].end());
+      bounds.push_back(static_cast<std::int32_t>(tokens.size()));
+      ++next;
+    }
+    const auto count = static_cast<std::int64_t>(next - first);
+    encoder_.embed(on_, buffers_, tokens, bounds, out_.view().rows(0, count));
+    for (std::size_t i = first; i < next; ++i) {
+      const auto row = out_.floats().subspan((i - first) * columns, columns);
+      std::copy(row.begin(), row.end(), vectors.begin() + static_cast<std::ptrdiff_t>(order[i] * columns));
+    }
+  }
+  return vectors;
+}
+
+EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings) {
+  std::string parts = fmt::format("wordpiece, {} pieces, mean, unit\n", settings.max_pieces);
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "sentence_bert_config.json"})
+    if (std::filesystem::exists(folder / file)) parts += fmt::format("{} {}\n", file, sha256_of_file(folder / file));
+  return {std::move(name), sha256(parts)};
+}
+
+}  // namespace deskhand

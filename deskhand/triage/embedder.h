@@ -1,0 +1,50 @@
+// Texts to vectors: tokenised by WordPiece, packed by length into batches, run through the encoder. Cases and queries go through the same
+// object, so that they lie in the same space.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "deskhand/model/encoder.h"
+#include "deskhand/retrieve/case_store.h"
+#include "deskhand/text/wordpiece.h"
+
+namespace deskhand {
+
+// What retrieval asks of an encoder. One thread at a time.
+class TextEmbedder {
+ public:
+  virtual ~TextEmbedder() = default;
+  virtual std::int64_t width() const = 0;
+  // (texts, width) row-major, unit length. An empty text is embedded as the encoder sees it. Throws Error(kInterrupted) on Ctrl-C.
+  virtual std::vector<float> embed(std::span<const std::string> texts) = 0;
+};
+
+struct EmbedderSettings {
+  std::int32_t max_pieces = 256;     // of one text, longer ones are cut, as sentence-transformers does; lowered to what the encoder takes
+  std::int64_t batch_tokens = 4096;  // of one pass; raised to hold the longest text
+};
+
+class EncoderEmbedder final : public TextEmbedder {
+ public:
+  // Borrows encoder, tokenizer and what the backend names.
+  EncoderEmbedder(const Encoder& encoder, const WordPiece& tokenizer, const Backend& on, EmbedderSettings settings = {});
+  std::int64_t width() const override { return encoder_.config().width; }
+  std::vector<float> embed(std::span<const std::string> texts) override;
+
+ private:
+  const Encoder& encoder_;
+  const WordPiece& tokenizer_;
+  Backend on_;
+  EmbedderSettings settings_;
+  EncoderBuffers buffers_;
+  Tensor out_;  // (texts of the largest batch, C)
+};
+
+// Names the vectors that an encoder folder makes: SHA-256 over its weights, configuration, vocabulary and the settings that change a
+// vector.
+EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings = {});
+
+}  // namespace deskhand
