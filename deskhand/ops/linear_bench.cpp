@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
           const std::string name =
               fmt::format("linear/{}/{}x{}/{}{}", dtype_name(type), size.outputs, size.inputs, tokens, lowered ? "/avx2" : "");
           benchmark::RegisterBenchmark(name.c_str(), bench_linear, type, size.outputs, size.inputs, tokens, lowered ? plainer : all)
-              ->UseRealTime()
+              ->MeasureProcessCPUTime()
               ->Unit(benchmark::kMicrosecond);
         }
       }

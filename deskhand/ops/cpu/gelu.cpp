@@ -1,12 +1,51 @@
 #include "deskhand/ops/gelu.h"
 
+#include "deskhand/ops/cpu/highway.h"
 #include "deskhand/ops/cpu/split.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "deskhand/ops/cpu/gelu.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace deskhand::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// erf by Abramowitz and Stegun 7.1.26, off by at most 1.5e-7.
+template <class D>
+hn::Vec<D> gelu_of(D d, hn::Vec<D> x) {
+  const auto one = hn::Set(d, 1.0f), z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
+  const auto t = hn::Div(one, hn::MulAdd(hn::Set(d, 0.3275911f), z, one));
+  auto p = hn::Set(d, 1.061405429f);
+  for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}) p = hn::MulAdd(p, t, hn::Set(d, c));
+  const auto tail = hn::Mul(hn::Mul(p, t), hn::Exp(d, hn::Neg(hn::Mul(z, z))));  // 1 - erf(|x| / sqrt 2)
+  const auto half = hn::Mul(hn::Set(d, 0.5f), x);
+  return hn::Mul(half, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 2.0f), tail)));
+}
+
+void gelu_run(float* out, const float* x, std::size_t count) {
+  const hn::ScalableTag<float> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(gelu_of(d, hn::LoadU(d, x + i)), d, out + i);
+  const hn::CappedTag<float, 1> one;
+  for (; i < count; ++i) hn::StoreU(gelu_of(one, hn::LoadU(one, x + i)), one, out + i);
+}
+
+}  // namespace deskhand::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace deskhand::cpu {
 
-void gelu(const Backend& on, View out, ConstView a) {
-  split(on, out.shape()[0], grain_of_rows(out.shape().elements() / std::max<std::int64_t>(1, out.shape()[0])),
-        [&](std::int64_t begin, std::int64_t end, int) { reference::gelu(out.rows(begin, end - begin), a.rows(begin, end - begin)); });
+void gelu(const Backend& on, View out, ConstView x) {
+  split(on, out.shape().elements(), 8192, [&](std::int64_t begin, std::int64_t end, int) {
+    DESKHAND_CHOOSE(on, gelu_run)(out.floats().data() + begin, x.floats().data() + begin, static_cast<std::size_t>(end - begin));
+  });
 }
 
 }  // namespace deskhand::cpu
+#endif

@@ -1,0 +1,141 @@
+// The ops that go through a tensor element by element or row by row, each against its reference on odd sizes.
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/gelu.h"
+#include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/log_softmax.h"
+#include "deskhand/ops/mean_pool.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/rope.h"
+#include "deskhand/ops/swiglu.h"
+#include "deskhand/ops/testing.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+namespace {
+
+// Runs `op` on the CPU under every setting and on the reference, and compares the outputs, absolutely.
+void compare(Shape shape, double tolerance, const std::function<void(const Backend&, View)>& op) {
+  Backend plain;
+  plain.kind = Backend::Kind::kReference;
+  Tensor wanted(DType::kF32, shape);
+  op(plain, wanted);
+  for (const CpuFeatures& cpu : feature_levels())
+    for (const int threads : {1, 3}) {
+      Machine machine(threads, cpu);
+      Tensor found(DType::kF32, shape);
+      op(machine.on, found);
+      INFO(cpu.text(), ", threads ", threads, ", shape ", shape.text());
+      for (std::size_t i = 0; i < found.floats().size(); ++i)
+        if (!(std::abs(found.floats()[i] - wanted.floats()[i]) <= tolerance * (1 + std::abs(wanted.floats()[i]))))
+          FAIL_CHECK("element ", i, ": ", found.floats()[i], " instead of ", wanted.floats()[i]);
+    }
+}
+
+const Shape kShapes[] = {{1, 1}, {3, 17}, {2, 384}, {65, 1000}};
+
+}  // namespace
+
+// Tolerances: one rounding for add; a few roundings and an exponential good to 2e-7 for the others.
+TEST_CASE("add agrees with the reference") {
+  for (const Shape shape : kShapes) {
+    const Tensor a = random_tensor(shape, 1), b = random_tensor(shape, 2);
+    compare(shape, 0, [&](const Backend& on, View out) { add(on, out, a, b); });
+  }
+}
+
+TEST_CASE("swiglu agrees with the reference, far from zero too") {
+  for (const Shape shape : kShapes) {
+    const Tensor gate = random_tensor(shape, 1, 30), up = random_tensor(shape, 2);
+    compare(shape, 1e-6, [&](const Backend& on, View out) { swiglu(on, out, gate, up); });
+  }
+}
+
+TEST_CASE("gelu agrees with the reference, far from zero too") {
+  for (const Shape shape : kShapes) {
+    const Tensor x = random_tensor(shape, 1, 3);
+    compare(shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x); });
+  }
+}
+
+TEST_CASE("log_softmax agrees with the reference, and its exponentials add up to one") {
+  for (const Shape shape : kShapes) {
+    const Tensor x = random_tensor(shape, 1, 10);
+    compare(shape, 1e-6, [&](const Backend& on, View out) { log_softmax(on, out, x); });
+  }
+  Machine machine(2);
+  const Tensor x = random_tensor({1, 151936}, 3, 5);
+  Tensor out(DType::kF32, x.shape());
+  log_softmax(machine.on, out, x);
+  double sum = 0;
+  for (const float value : out.floats()) sum += std::exp(static_cast<double>(value));
+  CHECK(sum == doctest::Approx(1).epsilon(1e-6));
+}
+
+TEST_CASE("rms_norm agrees with the reference and gives the same rstd") {
+  for (const Shape shape : kShapes) {
+    const Tensor x = random_tensor(shape, 1), weight = random_tensor({shape[1]}, 2);
+    compare(shape, 2e-6, [&](const Backend& on, View out) { rms_norm(on, out, x, weight, 1e-6f); });
+    compare({shape[0]}, 2e-6, [&](const Backend& on, View rstd) {
+      Tensor out(DType::kF32, shape);
+      rms_norm(on, out, x, weight, 1e-6f, rstd);
+    });
+  }
+}
+
+TEST_CASE("layer_norm agrees with the reference with and without a residual") {
+  for (const Shape shape : kShapes) {
+    const Tensor x = random_tensor(shape, 1), residual = random_tensor(shape, 4), weight = random_tensor({shape[1]}, 2),
+                 bias = random_tensor({shape[1]}, 3);
+    compare(shape, 5e-6, [&](const Backend& on, View out) { layer_norm(on, out, x, residual, {weight, bias, 1e-5f}); });
+    compare(shape, 5e-6, [&](const Backend& on, View out) { layer_norm(on, out, x, {}, {weight, bias, 1e-5f}); });
+  }
+}
+
+TEST_CASE("mean_pool_unit agrees with the reference, also for a sequence of one token") {
+  const Tensor x = random_tensor({20, 37}, 1);
+  const std::int32_t bounds[] = {0, 1, 8, 20};
+  compare({3, 37}, 1e-6, [&](const Backend& on, View out) { mean_pool_unit(on, out, x, bounds); });
+}
+
+TEST_CASE("rope agrees with the reference in both layouts, and its inverse turns back") {
+  for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+    for (const std::int64_t width : {2, 34, 64}) {
+      const Tensor angle = random_tensor({50, width / 2}, 5);
+      Tensor cosine(DType::kF32, angle.shape()), sine(DType::kF32, angle.shape());
+      for (std::size_t i = 0; i < angle.floats().size(); ++i) {
+        cosine.floats()[i] = std::cos(angle.floats()[i]);
+        sine.floats()[i] = std::sin(angle.floats()[i]);
+      }
+      const RopeTable table{cosine, sine, pairs};
+      const Tensor x = random_tensor({33, 3, width}, 6);
+      std::vector<std::int32_t> positions(33);
+      for (int i = 0; i < 33; ++i) positions[static_cast<std::size_t>(i)] = i * 7 % 50;
+      const auto fill = [&](View out) { std::copy_n(x.floats().data(), x.floats().size(), out.floats().data()); };
+      compare(x.shape(), 1e-6, [&](const Backend& on, View out) {
+        fill(out);
+        rope(on, out, positions, table);
+      });
+      Machine machine(1);
+      Tensor back = x.copy();
+      rope(machine.on, back, positions, table);
+      CHECK(worst_difference(back.floats(), x.floats()) > 0.1);
+      rope(machine.on, back, positions, table, true);
+      CHECK(worst_difference(back.floats(), x.floats()) < 1e-6);
+    }
+}
+
+TEST_CASE("embed gives the rows of the tokens for a quantised table") {
+  const Tensor table = random_weights(DType::kQ5_0, {9, 64}, 1);
+  const std::int32_t tokens[] = {8, 0, 3, 3};
+  compare({4, 64}, 1e-6, [&](const Backend& on, View out) { embed(on, out, tokens, table); });
+  Machine machine(1);
+  Tensor out(DType::kF32, {1, 64});
+  const std::int32_t beyond[] = {9};
+  CHECK_THROWS_AS(embed(machine.on, out, beyond, table), AssertionError);
+}
