@@ -54,8 +54,8 @@ class CaseStore {
   // In the order of ticket ids (by bytes). The store must not be written to meanwhile.
   void each(const std::function<void(const Case&)>& visit);
 
-  // The first `limit` cases, by ticket id, that lack a vector of this encoder: embedding goes on where it stopped.
-  std::vector<Case> without_vector(const EncoderId& encoder, std::int64_t limit);
+  // The first `limit` cases behind ticket id `after` that lack a vector of this encoder: embedding goes on where it stopped.
+  std::vector<Case> without_vector(const EncoderId& encoder, std::int64_t limit, std::string_view after = {});
   std::int64_t count_without_vector(const EncoderId& encoder);
   // vectors: (cases, width), finite. One transaction. A case that changed or went since it was read is passed over; returns how many were
   // stored. Throws Error(kBadInput) for values that are not finite, or another width than this encoder's vectors have.

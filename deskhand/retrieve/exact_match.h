@@ -16,9 +16,9 @@ namespace deskhand {
 
 enum class IdentifierKind : std::uint8_t {
   kError,    // CVN-1042, ORA-00942, 0x80070005, KB5034441
+  kCustom,   // found by one of the desk's own patterns
   kScreen,   // SOP310
   kVersion,  // 2023.2 SP1, 115.6.0
-  kCustom    // found by one of the desk's own patterns
 };
 
 struct Identifier {

@@ -63,7 +63,7 @@ class Retriever {
  public:
   // Reads the snapshot; the database must be a file and its tables made (CaseStore). The pool is borrowed for the retriever's life. Readers
   // open connections of their own, so `database` is not used afterwards.
-  Retriever(Database& database, RetrieverSettings settings, ThreadPool& pool);
+  Retriever(const Database& database, RetrieverSettings settings, ThreadPool& pool);
   ~Retriever();
   Retriever(Retriever&&) noexcept;
   Retriever& operator=(Retriever&&) noexcept;
