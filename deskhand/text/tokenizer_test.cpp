@@ -90,7 +90,7 @@ TEST_CASE("invalid UTF-8 is repaired before it is encoded, and a character cut i
 TEST_CASE("a word of half a megabyte is encoded in bounded time and comes back whole") {
   const auto tokenizer = qwen();
   std::string word;
-  for (int i = 0; i < 500'000; ++i) word += static_cast<char>('a' + i * i % 7);
+  for (int i = 0; i < 500'000; ++i) word += static_cast<char>('a' + i % 97 * 31 % 7);
   CHECK(tokenizer->decode(tokenizer->encode(word)) == word);
 }
 
