@@ -15,12 +15,12 @@ namespace deskhand {
 enum class LabelKind { kUrgency, kCategory };
 
 // Is told the model's distribution over a kind's labels, returns the index of the label to go on with.
-using Decide = std::function<std::size_t(LabelKind kind, std::span<const double> model)>;
+using DecideLabel = std::function<std::size_t(LabelKind kind, std::span<const double> model)>;
 
 struct Question {
   std::string query;         // cleaned
   std::vector<Case> cases;   // to show, best first
-  Decide decide;             // called once for urgency, then once for category, on the caller's thread
+  DecideLabel decide;        // called once for urgency, then once for category, on the caller's thread
   bool labels_only = false;  // no resolution is wanted
 };
 
