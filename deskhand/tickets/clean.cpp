@@ -256,7 +256,11 @@ struct Cleaner::Patterns {
 
   // Sign-offs on a line of their own, and the last words of a text written as one paragraph.
   Pattern sign_off{R"(^[ \t]*(?:(?:with )?(?:kind|kindest|best|warm|warmest|many|friendly)?[ ]?regards|best wishes|yours (?:sincerely|faithfully|truly)|sincerely|cheers|(?:many |kind )?thanks(?: and (?:kind |best )?regards| in advance| again| all)?|thank you|rgds|kr|br|mit (?:freundlichen|besten|herzlichen) gr(?:ü|ue)(?:ß|ss)en|(?:freundliche|viele|liebe|beste|schöne) gr(?:ü|ue)(?:ß|ss)e|mfg|vg|(?:bien )?cordialement|(?:sincères|meilleures) salutations|bien à vous|saludos(?: cordiales)?|atentamente|atenciosamente|cordiali saluti|met vriendelijke groeten?)[ \t]*[,.!;-]*[ \t]*(?:\[REDACTED[^\]\n]*\]|<[a-z_]+>)?[ \t]*$)"};
-  Pattern inline_sign_off{R"((?<=[.!?,;)])\s+(?:with )?(?:kind|kindest|best|warm)?\s?regards\b[,.]?(?:\s+[^\s.!?]+){0,5}[\s.,]*\z)"};
+  Pattern inline_sign_off{
+      R"((?<=[.!?,;)])\s+(?:(?:with )?(?:kind|kindest|best|warm)?\s?regards\b[,.]?(?:\s+[^\s.!?]+){0,5}|(?:many )?thanks(?: in advance| again)?[,.!]*(?:\s+[^\s.!?]+){0,3})[\s.,!]*\z)"};
+  Pattern thanks{R"(thanks|thank you|cheers)"};
+  Pattern said{R"(^[ \t*_']*\S{1,40}[ \t*_']+(?:said|wrote|schrieb|a écrit)[ \t*_':]*$)"};   // above a quote in a forum
+  Pattern redacted_line{R"(^[ \t]*\[REDACTED[^\]\n]*\][ \t]*[,.]?[ \t]*$)"};   // a name alone, with a title and a firm below it
   Pattern dashes{R"(^--[ ]?$|^_{5,}[ \t]*$)"};
   Pattern postscript{R"(^[ \t]*p\.?[ ]?s\.?[ \t]*[:.,-])"};
 
@@ -268,9 +272,9 @@ struct Cleaner::Patterns {
   // At the start only.
   // A line of its own: closed by a mark, or of two words more at most; weak words ("All", "Team") only with nothing behind them.
   Pattern greeting_line{
-      R"(\A\s*(?:(?:hi|hello|hey|hiya|dear|good (?:morning|afternoon|evening|day)|greetings|hallo|moin|guten (?:tag|morgen|abend)|liebe[rs]?|bonjour|bonsoir|salut|chère?s?|hola|buen[oa]s (?:días|tardes)|estimad[oa]s?|prezad[oa]s?|olá|ciao|buongiorno|gentile|beste|goedemorgen|goedendag)\b(?:[^\n.!?:;]{0,60}?[,!:;]|(?:[ ]+[^\s.,!?]+){0,2}[.-]?)|sehr geehrte\w*\b[^\n.!?:;]{0,60}?[,!:;.]?|(?:all|team|morning|afternoon|evening|madame|monsieur)(?:[ ]+(?:all|team|monsieur))?[ ]*[,!.:;-]?)[ \t]*\n)"};
+      R"(\A\s*(?:(?:hi|hello|hey|hiya|dears?|good (?:morning|afternoon|evening|day)|greetings|hallo|moin|guten (?:tag|morgen|abend)|liebe[rs]?|bonjour|bonsoir|salut|chère?s?|hola|buen[oa]s (?:días|tardes)|estimad[oa]s?|prezad[oa]s?|olá|ciao|buongiorno|gentile|beste|goedemorgen|goedendag)\b(?:[^\n.!?:;]{0,60}?[,!:;]|(?:[ ]+[^\s.,!?]+){0,2}[.-]?)|sehr geehrte\w*\b[^\n.!?:;]{0,60}?[,!:;.]?|(?:all|team|morning|afternoon|evening|madame|monsieur)(?:[ ]+(?:all|team|monsieur))?[ ]*[,!.:;-]?)[ \t]*\n)"};
   Pattern greeting_inline{
-      R"(\A\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hallo|guten (?:tag|morgen|abend)|sehr geehrte\w*|bonjour|ciao|buongiorno)\b(?:[ ]+(?:\[[^\]\n]*\]|<\w+>|[^\s,.!?:;-]+)){0,4}[ ]*[,!](?:[ ]*-)?\s+|(?:hola|estimad[oa]s?|prezad[oa]s?|olá)\b(?:[ ]+(?:<\w+>|[^\s,.!?:;-]+)){0,6}[ ]*[,!:]\s+))"};
+      R"(\A\s*(?:(?:hi|hello|hey|dears?|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|sehr geehrte\w*|bonjour|ciao|buongiorno)\b(?:[ ]+(?:\[[^\]\n]*\]|<\w+>|[^\s,.!?:;-]+)){0,4}[ ]*[,!](?:[ ]*-)?\s+|dears\.\s+|(?:hola|estimad[oa]s?|prezad[oa]s?|olá)\b(?:[ ]+(?:<\w+>|[^\s,.!?:;-]+)){0,6}[ ]*[,!:]\s+))"};
   Pattern greeting_team{R"(\A\s*(?:(?:hi|hello|dear)(?:[ ]+[\w\[\]<>]+)?[ ]+(?:team|all|sir|madam)\b[ ,.!]*|greetings\b[ ,.!]*))"};
   Pattern pleasantry{R"(\A\s*(?:i (?:really )?hope (?:that )?(?:this|the|my|you|all|everyone|your)\b[^\n.!?]{0,80}(?:well|day|week|weekend|finds you|good health)[^\n.!?]{0,30}[.!?]\s*|ich hoffe,? (?:dass )?(?:diese|es|ihnen|sie)\b[^\n.!?]{0,80}[.!?]\s*(?=\S)|hope (?:you|all|this)\b[^\n.!?]{0,60}(?:well|day|week|good)\b[^\n.!?]{0,20}[.!?]\s*))"};
   Pattern tag{R"(</?(?:p|br|div|span|a|ul|ol|li|b|strong|em|i|pre|blockquote|table|tr|td|html|body|img|h[1-6]|hr|font|style)\b[^<>]*>|&(?:amp|lt|gt|quot|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});)"};
@@ -309,6 +313,16 @@ bool Cleaner::Patterns::drop_quotes(std::string& text) const {
       continue;
     }
     if (line.starts_with('>')) {
+      std::size_t above = kept.size();
+      while (above > 0 && trim(kept[above - 1]).empty()) --above;
+      if (above > 0 && said.matches(kept[above - 1])) {
+        kept.resize(above - 1);
+      } else if (above > 0 && trim(kept[above - 1]).ends_with(':')) {   // announced: it belongs to the text
+        while (i < lines.size() && trim(lines[i]).starts_with('>')) kept.push_back(trim(trim(lines[i++]).substr(1)));
+        changed = kept_words = true;
+        --i;
+        continue;
+      }
       changed = true;
       continue;
     }
@@ -322,15 +336,16 @@ bool Cleaner::Patterns::drop_quotes(std::string& text) const {
 bool Cleaner::Patterns::drop_signature(std::string& text) const {
   const auto lines = lines_of(text);
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    if (!dashes.matches(lines[i]) && !sign_off.matches(lines[i])) continue;
+    const bool name_alone = redacted_line.matches(lines[i]);
+    if (!name_alone && !dashes.matches(lines[i]) && !sign_off.matches(lines[i])) continue;
     if (!any_words(lines, 0, i)) continue;
-    const bool short_thanks = lines[i].find_first_of("tT") != std::string_view::npos && (lines[i].find("hank") != std::string_view::npos);
     std::size_t after = 0, longest = 0;
     for (std::size_t j = i + 1; j < lines.size(); ++j) {
       after += !trim(lines[j]).empty();
       longest = std::max(longest, lines[j].size());
     }
-    if (short_thanks && after > 0 && longest > 60 && !any_words(lines, i + 1, i + 2) && after > 6) continue;   // a "Thanks" in the middle of a text
+    if (name_alone && (after > 4 || longest > 70)) continue;
+    if (thanks.matches(lines[i]) && (after > 6 || longest > 90)) continue;   // thanks for something, and the text goes on
     std::vector<std::string_view> kept(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(i));
     for (std::size_t j = i + 1; j < lines.size(); ++j) {
       if (!postscript.matches(lines[j])) continue;

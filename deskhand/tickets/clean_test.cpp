@@ -16,6 +16,7 @@ TEST_CASE("a mail loses greeting, sign-off, signature and legal notice and keeps
   CHECK(clean_text("Dear Support team,\nthe portal is down\n-- \n[REDACTED_NAME]\n[REDACTED_PHONE]") == "the portal is down");
   CHECK(clean_text("The portal is down.\n\nThis email and any attachments are confidential and intended solely for\nthe addressee. If you have received it in error delete it.\n\nIt started "
                    "at nine.") == "The portal is down.\n\nIt started at nine.");
+  CHECK(clean_text("Please ring me.\n\n[REDACTED_NAME]\nSupply Manager\nBrackwater Foods") == "Please ring me.");
   CHECK(clean_text("stock is wrong\n\nSent from my iPhone") == "stock is wrong");
 }
 
@@ -32,6 +33,8 @@ TEST_CASE("a quoted mail below an answer goes, a forwarded one stays without its
   CHECK(clean_text("From: Warehouse\nSent: 12 March 2024 09:12\nTo: Support\nSubject: FW: jam\n\nThe printer jams.") == "The printer jams.");
   CHECK(clean_text("see below\n-------- Forwarded Message --------\nFrom: x\nDate: y\nSubject: z\nThe handheld shows WMS-88.") .find("WMS-88") == std::string::npos);
   CHECK(clean_text("On Tue, 12 Mar 2024, Support wrote:\n> Did you restart?\nYes, twice.") == "Yes, twice.");
+  CHECK(clean_text("''jo said''\n> it jams\n\nClean it.") == "Clean it.");
+  CHECK(clean_text("The screen shows this:\n> CVN-1042 row locked\n> retry\nWhat now?") == "The screen shows this:\nCVN-1042 row locked\nretry\nWhat now?");
   CHECK(clean_text("From: tomorrow we cannot invoice") == "From: tomorrow we cannot invoice");
 }
 
@@ -62,6 +65,10 @@ TEST_CASE("literal line ends become lines, those in paths do not") {
 TEST_CASE("greetings go only from the start and only with more behind them") {
   CHECK(clean_text("Hi team, the screen says hello, world") == "the screen says hello, world");
   CHECK(clean_text("greetings we cannot sign in") == "we cannot sign in");
+  CHECK(clean_text("greetings in ref to FIN105, it fails") == "in ref to FIN105, it fails");
+  CHECK(clean_text("dears, it fails. thanks, bob") == "it fails.");
+  CHECK(clean_text("Jo,\nThank you.\nI found the files where you said they would be, but why does the screen show them only after a restart, and why twice?").find("restart") !=
+        std::string::npos);
   CHECK(clean_text("All orders are stuck.\nSee SOP120.") == "All orders are stuck.\nSee SOP120.");
   CHECK(clean_text("Dear ledger entries vanished: FIN105 shows none") == "Dear ledger entries vanished: FIN105 shows none");
 }
