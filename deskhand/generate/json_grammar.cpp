@@ -179,6 +179,7 @@ std::string escape(std::string_view text) {
 }
 
 bool is_integer(std::string_view text) {
+  if (text == "-0") return false;
   if (!text.empty() && text[0] == '-') text.remove_prefix(1);
   return !text.empty() && text.size() <= 18 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
          (text.size() == 1 || text[0] != '0');
@@ -440,27 +441,28 @@ std::shared_ptr<const TokenMask> JsonGrammar::allowed(const State& at, std::int3
   return std::make_shared<const TokenMask>(TokenMask::of(std::move(tokens), tokens_->size()));
 }
 
+std::string JsonGrammar::rest_of_only_label(const State& at) const {
+  std::string rest;
+  for (std::int32_t node = at.node;;) {
+    const Node& here = nodes_[static_cast<std::size_t>(node)];
+    if (here.kind != Kind::kChoice || here.edges.size() != 1) return {};
+    rest += static_cast<char>(here.edges[0].byte);
+    if (here.edges[0].label >= 0) return rest;
+    node = here.edges[0].target;
+  }
+}
+
 std::string JsonGrammar::forced_bytes(const State& at) const {
   std::string out;
-  std::int32_t node = at.node;
+  State here = at;
   for (;;) {
-    const Node& here = nodes_[static_cast<std::size_t>(node)];
-    if (here.kind == Kind::kText || here.kind == Kind::kDone || here.edges.size() != 1) return out;
-    if (here.kind == Kind::kLiteral) {
-      out += static_cast<char>(here.edges[0].byte);
-      node = here.edges[0].target;
-      continue;
-    }
-    std::string rest;  // of the only label left, if there is only one
-    bool label_done = false;
-    while (!label_done) {
-      const auto& edges = nodes_[static_cast<std::size_t>(node)].edges;
-      if (edges.size() != 1) return out;
-      rest += static_cast<char>(edges[0].byte);
-      label_done = edges[0].label >= 0;
-      node = edges[0].target;
-    }
-    out += rest;
+    const Node& node = nodes_[index(here)];
+    std::string next;
+    if (node.kind == Kind::kLiteral) next = static_cast<char>(node.edges[0].byte);
+    if (node.kind == Kind::kChoice) next = rest_of_only_label(here);
+    if (next.empty()) return out;
+    advance(here, next);
+    out += next;
   }
 }
 

@@ -70,6 +70,8 @@ class JsonGrammar {
 
   // The bytes that must come next, up to where there is a choice. A choice of one label is none.
   std::string forced_bytes(const State& at) const;
+  // Inside a choice where one label alone is left: its last bytes, the closing quote or what stands behind an integer counted. Else empty.
+  std::string rest_of_only_label(const State& at) const;
   // The same as tokens, spelled as the tokenizer would. Before a choice it ends where the labels' canonical spellings part.
   std::vector<std::int32_t> forced(const State& at) const;
   // In a free string between two characters: the tokens that end it and go on to the next choice or the end. Elsewhere: none.

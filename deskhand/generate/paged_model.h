@@ -1,0 +1,76 @@
+// A model together with its paged cache: feed tokens to sequences, get logits. All answering goes through feed().
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "deskhand/generate/kv_cache.h"
+#include "deskhand/model/decoder.h"
+#include "deskhand/tensor/tensor.h"
+
+namespace deskhand {
+
+// What logits come from: a decoder, or a script in a test.
+class LogitsSource {
+ public:
+  virtual ~LogitsSource() = default;
+  virtual std::int32_t vocabulary() const = 0;  // V
+  virtual KvShape kv_shape() const = 0;
+  virtual std::int32_t largest_pass() const = 0;  // tokens
+  virtual std::int32_t positions() const = 0;     // tokens of the longest sequence
+  // As Decoder::forward.
+  virtual void forward(const Decoder::Batch& batch, std::span<const KvPages> pages, View logits) = 0;
+};
+
+class DecoderLogits final : public LogitsSource {
+ public:
+  // The decoder must outlive it.
+  DecoderLogits(const Decoder& decoder, const Backend& on, DecoderLimits limits);
+  std::int32_t vocabulary() const override;
+  KvShape kv_shape() const override;
+  std::int32_t largest_pass() const override;
+  std::int32_t positions() const override;
+  void forward(const Decoder::Batch& batch, std::span<const KvPages> pages, View logits) override;
+
+ private:
+  const Decoder* decoder_;
+  Backend on_;
+  DecoderBuffers buffers_;
+};
+
+class PagedModel {
+ public:
+  PagedModel(LogitsSource& source, const KvCacheSettings& settings) : source_(&source), cache_(source.kv_shape(), settings) {}
+
+  struct Feed {
+    KvCache::Sequence* sequence;           // grows by the tokens
+    std::span<const std::int32_t> tokens;  // at least one
+    std::int32_t rows = 1;                 // logits are wanted behind the last so many of them
+  };
+  // Sequences of one call differ. Long feeds are cut into passes of the source's size. Returns (all feeds' rows, V), valid until the next
+  // call. Throws Error(kTooLarge) beyond the model's positions or the cache, Error(kInterrupted) after Ctrl-C; the sequences are then as
+  // long as what was fed.
+  ConstView feed(std::span<const Feed> feeds);
+  ConstView feed(const Feed& one) { return feed({&one, 1}); }
+
+  KvCache& cache() noexcept { return cache_; }
+  const LogitsSource& source() const noexcept { return *source_; }
+  std::int64_t passes() const noexcept { return passes_; }
+
+ private:
+  void run();  // what was gathered
+
+  LogitsSource* source_;
+  KvCache cache_;
+  Tensor logits_;  // grows to the largest number of rows asked for
+  std::int64_t first_row_ = 0, passes_ = 0;
+  std::vector<std::int32_t> tokens_, positions_, bounds_, rows_;
+  std::vector<KvCache::Sequence*> sequences_;
+  std::vector<std::int32_t> counts_;
+};
+
+inline std::span<const float> logits_row(ConstView logits, std::int64_t row) {
+  return logits.rows(row, 1).floats();
+}
+
+}  // namespace deskhand
