@@ -129,10 +129,14 @@ TEST_CASE("a quoted past resolution costs a pass for many tokens") {
   const std::string quote = "Check the cable of the dock. Restart it and wait a minute. Plug it in again, then call the office and say so.";
   const auto words = words_of(quote);
   Desk desk(looping(words, quote + " "), {}, words);
-  const Answer answer = desk.generator.answer(desk.spell("Past: " + quote), seed_schema(), {.max_new_tokens = 200});
+  const Answer answer =
+      desk.generator.answer(desk.spell("Past: " + quote), seed_schema(), {.max_new_tokens = 200, .remember_prompt = false});
   CHECK(answer.text == quote);
   CHECK(answer.statistics.accepted_tokens > 18);  // of 27
-  CHECK(answer.statistics.passes < 18);
+  const Answer plain = desk.generator.answer(desk.spell("Past: " + quote), seed_schema(),
+                                             {.max_new_tokens = 200, .drafts = false, .remember_prompt = false});
+  CHECK(plain.tokens == answer.tokens);
+  CHECK(answer.statistics.passes + 15 < plain.statistics.passes);
 }
 
 TEST_CASE("a text that would go round for ever is closed where it begins again") {
