@@ -20,14 +20,17 @@ struct BuiltIn {
 // Case does not matter in any of them. Dates, amounts and "mid-2023" have the same shapes and are kept out by the look-aheads.
 constexpr BuiltIn kBuiltIn[] = {
     {IdentifierKind::kError,
-     R"((?<![-\w])(?!(?:mid|pre|post|early|late|since|from|until|till|end|year|fy|ye|jan\w*|feb\w*|mar\w*|apr\w*|may|june?|july?|aug\w*|sep\w*|oct\w*|nov\w*|dec\w*)[-\x{2010}-\x{2013}](?:19|20)[0-9]{2}\b)[A-Z]{2,8}[-\x{2010}-\x{2013}][0-9]{3,7}\b)"},
+     R"((?<![-\w])(?!(?:mid|pre|post|early|late|since|from|until|till|end|year|fy|ye|)"
+     R"(jan\w*|feb\w*|mar\w*|apr\w*|may|june?|july?|aug\w*|sep\w*|oct\w*|nov\w*|dec\w*)[-\x{2010}-\x{2013}](?:19|20)[0-9]{2}\b))"
+     R"([A-Z]{2,8}[-\x{2010}-\x{2013}][0-9]{3,7}\b)"},
     {IdentifierKind::kError, R"(\b0x[0-9A-F]{4,16}\b)"},
     {IdentifierKind::kError, R"(\bKB[0-9]{6,7}\b)"},
     {IdentifierKind::kScreen, R"((?<![-\w.])[A-Z]{2,6}[0-9]{2,5}\b(?!\.[0-9]))"},
+    {IdentifierKind::kVersion, R"((?<![\w.,£$€-])(?!(?:19|20)[0-9]{2}\.(?:0[1-9]|1[0-2])\.(?:[0-2][0-9]|3[01])\b))"
+                               R"((?:19|20)[0-9]{2}\.[0-9]{1,2}(?:\.[0-9]{1,5})*(?:\s{0,3}SP\s?[0-9]{1,2})?(?!\w|[.,][0-9]))"},
     {IdentifierKind::kVersion,
-     R"((?<![\w.,£$€-])(?!(?:19|20)[0-9]{2}\.(?:0[1-9]|1[0-2])\.(?:[0-2][0-9]|3[01])\b)(?:19|20)[0-9]{2}\.[0-9]{1,2}(?:\.[0-9]{1,5})*(?:\s{0,3}SP\s?[0-9]{1,2})?(?!\w|[.,][0-9]))"},
-    {IdentifierKind::kVersion,
-     R"((?<![\w.,£$€-])(?![0-9]{1,2}\.[0-9]{1,2}\.(?:[0-9]{2}|[0-9]{4})(?![\w.]))(?![0-9]{1,3}(?:\.[0-9]{3})+(?![\w.]))(?!(?:19|20)[0-9]{2}\.)v?[0-9]{1,5}(?:\.[0-9]{1,6}){2,4}(?!\w|[.,][0-9]))"},
+     R"((?<![\w.,£$€-])(?![0-9]{1,2}\.[0-9]{1,2}\.(?:[0-9]{2}|[0-9]{4})(?![\w.]))(?![0-9]{1,3}(?:\.[0-9]{3})+(?![\w.])))"
+     R"((?!(?:19|20)[0-9]{2}\.)v?[0-9]{1,5}(?:\.[0-9]{1,6}){2,4}(?!\w|[.,][0-9]))"},
     {IdentifierKind::kVersion, R"(\b(?:v|ver\.?|version|release)\s?\K[0-9]{1,4}\.[0-9]{1,5}(?!\w|[.,][0-9]))"},
 };
 
