@@ -19,7 +19,8 @@ std::string_view trim(std::string_view text) {
 
 // Anything beyond punctuation: a letter, a digit, or any other script's sign.
 bool has_words(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); });
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); });
 }
 
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -42,7 +43,8 @@ std::string join(const std::vector<std::string_view>& lines) {
 }
 
 bool any_words(const std::vector<std::string_view>& lines, std::size_t begin, std::size_t end) {
-  return std::any_of(lines.begin() + static_cast<std::ptrdiff_t>(begin), lines.begin() + static_cast<std::ptrdiff_t>(std::min(end, lines.size())), has_words);
+  return std::any_of(lines.begin() + static_cast<std::ptrdiff_t>(begin),
+                     lines.begin() + static_cast<std::ptrdiff_t>(std::min(end, lines.size())), has_words);
 }
 
 void append_utf8(std::string& out, unsigned code) {
@@ -53,21 +55,22 @@ void append_utf8(std::string& out, unsigned code) {
   } else if (code < 0x10000) {
     out += {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
   } else {
-    out += {static_cast<char>(0xF0 | code >> 18), static_cast<char>(0x80 | (code >> 12 & 0x3F)), static_cast<char>(0x80 | (code >> 6 & 0x3F)),
-            static_cast<char>(0x80 | (code & 0x3F))};
+    out += {static_cast<char>(0xF0 | code >> 18), static_cast<char>(0x80 | (code >> 12 & 0x3F)),
+            static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
   }
 }
 
 // The entity at text[at] == '&': its text and its length in `text`, 0 if it is none.
 std::pair<std::string, std::size_t> entity(std::string_view text, std::size_t at) {
   static const std::unordered_map<std::string_view, std::string_view> kNamed = {
-      {"amp", "&"},       {"lt", "<"},        {"gt", ">"},        {"quot", "\""},     {"apos", "'"},     {"nbsp", " "},     {"euro", "€"},     {"pound", "£"},
-      {"copy", "©"},      {"reg", "®"},       {"trade", "™"},     {"deg", "°"},       {"hellip", "…"},   {"ndash", "–"},    {"mdash", "—"},    {"lsquo", "‘"},
-      {"rsquo", "’"},     {"ldquo", "“"},     {"rdquo", "”"},     {"laquo", "«"},     {"raquo", "»"},    {"bull", "•"},     {"middot", "·"},   {"times", "×"},
-      {"auml", "ä"},      {"ouml", "ö"},      {"uuml", "ü"},      {"Auml", "Ä"},      {"Ouml", "Ö"},     {"Uuml", "Ü"},     {"szlig", "ß"},    {"eacute", "é"},
-      {"egrave", "è"},    {"ecirc", "ê"},     {"euml", "ë"},      {"agrave", "à"},    {"acirc", "â"},    {"aacute", "á"},   {"ccedil", "ç"},   {"icirc", "î"},
-      {"iuml", "ï"},      {"iacute", "í"},    {"ocirc", "ô"},     {"oacute", "ó"},    {"ograve", "ò"},   {"ugrave", "ù"},   {"ucirc", "û"},    {"uacute", "ú"},
-      {"ntilde", "ñ"},    {"Eacute", "É"},    {"Agrave", "À"},    {"Ccedil", "Ç"},    {"oelig", "œ"},    {"aring", "å"},    {"oslash", "ø"},   {"aelig", "æ"}};
+      {"amp", "&"},    {"lt", "<"},     {"gt", ">"},     {"quot", "\""},  {"apos", "'"},   {"nbsp", " "},   {"euro", "€"},
+      {"pound", "£"},  {"copy", "©"},   {"reg", "®"},    {"trade", "™"},  {"deg", "°"},    {"hellip", "…"}, {"ndash", "–"},
+      {"mdash", "—"},  {"lsquo", "‘"},  {"rsquo", "’"},  {"ldquo", "“"},  {"rdquo", "”"},  {"laquo", "«"},  {"raquo", "»"},
+      {"bull", "•"},   {"middot", "·"}, {"times", "×"},  {"auml", "ä"},   {"ouml", "ö"},   {"uuml", "ü"},   {"Auml", "Ä"},
+      {"Ouml", "Ö"},   {"Uuml", "Ü"},   {"szlig", "ß"},  {"eacute", "é"}, {"egrave", "è"}, {"ecirc", "ê"},  {"euml", "ë"},
+      {"agrave", "à"}, {"acirc", "â"},  {"aacute", "á"}, {"ccedil", "ç"}, {"icirc", "î"},  {"iuml", "ï"},   {"iacute", "í"},
+      {"ocirc", "ô"},  {"oacute", "ó"}, {"ograve", "ò"}, {"ugrave", "ù"}, {"ucirc", "û"},  {"uacute", "ú"}, {"ntilde", "ñ"},
+      {"Eacute", "É"}, {"Agrave", "À"}, {"Ccedil", "Ç"}, {"oelig", "œ"},  {"aring", "å"},  {"oslash", "ø"}, {"aelig", "æ"}};
   const auto end = text.find(';', at);
   if (end == text.npos || end - at > 10 || end - at < 3) return {};
   auto name = text.substr(at + 1, end - at - 1);
@@ -80,7 +83,8 @@ std::pair<std::string, std::size_t> entity(std::string_view text, std::size_t at
   if (hexadecimal) name.remove_prefix(1);
   unsigned code = 0;
   const auto [stop, fault] = std::from_chars(name.data(), name.data() + name.size(), code, hexadecimal ? 16 : 10);
-  if (fault != std::errc() || stop != name.data() + name.size() || code == 0 || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
+  if (fault != std::errc() || stop != name.data() + name.size() || code == 0 || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
+    return {};
   std::string out;
   append_utf8(out, code == 0xA0 ? ' ' : code);
   return {out, end - at + 1};
@@ -96,7 +100,9 @@ std::string lower_name(std::string_view tag) {
   return name;
 }
 
-bool is_in(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
+bool is_in(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // Tags that are tags become line ends, list marks and quote marks or nothing; "<name>" and "a < b" stay.
 std::string html_to_text(std::string_view text) {
@@ -131,9 +137,11 @@ std::string html_to_text(std::string_view text) {
     const auto name = lower_name(text.substr(i + 1 + closing, 16));
     const auto end = text.find('>', i);
     const bool known =
-        is_in(name, {"p",    "br",   "div",   "span",  "a",     "ul",    "ol",       "li",    "b",     "strong", "em",     "i",      "u",     "s",     "pre",    "blockquote", "table", "tr",
-                     "td",   "th",   "html",  "body",  "head",  "style", "script",   "img",   "h1",    "h2",     "h3",     "h4",     "h5",    "h6",    "hr",     "code",       "dl",    "dd",
-                     "dt",   "video", "source", "tbody", "thead", "col",  "colgroup", "font",  "center", "sup",   "sub",    "small",  "kbd",   "o:p",   "title",  "meta",       "link",  "iframe"});
+        is_in(name, {"p",      "br",    "div",    "span",  "a",          "ul",     "ol",    "li",    "b",    "strong",   "em",
+                     "i",      "u",     "s",      "pre",   "blockquote", "table",  "tr",    "td",    "th",   "html",     "body",
+                     "head",   "style", "script", "img",   "h1",         "h2",     "h3",    "h4",    "h5",   "h6",       "hr",
+                     "code",   "dl",    "dd",     "dt",    "video",      "source", "tbody", "thead", "col",  "colgroup", "font",
+                     "center", "sup",   "sub",    "small", "kbd",        "o:p",    "title", "meta",  "link", "iframe"});
     if (!known || end == text.npos || end - i > 4000) {
       out += text[i++];
       continue;
@@ -152,7 +160,8 @@ std::string html_to_text(std::string_view text) {
       }
     } else if (is_in(name, {"td", "th"})) {
       out += ' ';
-    } else if (is_in(name, {"p", "br", "div", "ul", "ol", "pre", "table", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "dl", "dd", "dt"})) {
+    } else if (is_in(name,
+                     {"p", "br", "div", "ul", "ol", "pre", "table", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "dl", "dd", "dt"})) {
       line_end();
     }
   }
@@ -170,10 +179,11 @@ bool unescape_lines(std::string& text) {
       out += text[i];
       continue;
     }
-    const auto word = std::string_view(out).substr(out.find_last_of(" \t\n") + 1);   // npos + 1 is 0
+    const auto word = std::string_view(out).substr(out.find_last_of(" \t\n") + 1);  // npos + 1 is 0
     const char before = out.empty() ? '\n' : out.back();
     const char after = i + 2 < text.size() ? text[i + 2] : '\n';
-    const bool path = word.find(":\\") != word.npos || word.find('\\') != word.npos || before == ':' || (has_words({&before, 1}) && after >= 'a' && after <= 'z');
+    const bool path = word.find(":\\") != word.npos || word.find('\\') != word.npos || before == ':' ||
+                      (has_words({&before, 1}) && after >= 'a' && after <= 'z');
     if (path) {
       out += text[i];
       continue;
@@ -197,7 +207,8 @@ std::string normalize(std::string_view text) {
     } else if (rest.starts_with("\xC2\xA0")) {
       out += ' ';
       ++i;
-    } else if (rest == "\xE2\x80\x8B" || rest == "\xE2\x80\x8C" || rest == "\xE2\x80\x8D" || rest == "\xE2\x80\x8E" || rest == "\xEF\xBB\xBF" || rest == "\xE2\x81\xA0") {
+    } else if (rest == "\xE2\x80\x8B" || rest == "\xE2\x80\x8C" || rest == "\xE2\x80\x8D" || rest == "\xE2\x80\x8E" ||
+               rest == "\xEF\xBB\xBF" || rest == "\xE2\x81\xA0") {
       i += 2;
     } else if (rest == "\xE2\x80\xAF" || rest == "\xE2\x80\x89" || rest == "\xE2\x80\xA8" || rest == "\xE2\x80\xA9") {
       out += rest[2] == '\xA8' || rest[2] == '\xA9' ? '\n' : ' ';
@@ -250,24 +261,30 @@ struct Cleaner::Patterns {
   // Quoted mail.
   Pattern header_from{R"(^[ \t>*]*(?:from|von|de|van|da)[ \t]?:\*?[ \t]*\S)"};
   Pattern header_more{R"(^[ \t>*]*(?:sent|date|to|cc|subject|gesendet|datum|an|betreff|envoyé|à|objet|verzonden|aan|onderwerp)[ \t]?:\*?)"};
-  Pattern original{R"(^[ \t>]*-{2,}[ \t]*(?:original message|forwarded message|ursprüngliche nachricht|weitergeleitete nachricht|message d'origine|message transféré|original appointment)[ \t]*-{2,})"};
+  Pattern original{
+      R"(^[ \t>]*-{2,}[ \t]*(?:original message|forwarded message|ursprüngliche nachricht|weitergeleitete nachricht|message d'origine|message transféré|original appointment)[ \t]*-{2,})"};
   Pattern forwarded{R"(forwarded|weitergeleitet|transféré)"};
-  Pattern wrote{R"(^[ \t]*(?:on|am|le|el|op)\b[^\n]{4,200}?(?:\n[^\n]{0,120}?)?\b(?:wrote|schrieb|écrit|a écrit|escribió|schreef)\b[^\n]{0,100}:[ \t]*$)"};
+  Pattern wrote{
+      R"(^[ \t]*(?:on|am|le|el|op)\b[^\n]{4,200}?(?:\n[^\n]{0,120}?)?\b(?:wrote|schrieb|écrit|a écrit|escribió|schreef)\b[^\n]{0,100}:[ \t]*$)"};
 
   // Sign-offs on a line of their own, and the last words of a text written as one paragraph.
-  Pattern sign_off{R"(^[ \t]*(?:(?:with )?(?:kind|kindest|best|warm|warmest|many|friendly)?[ ]?regards|best wishes|yours (?:sincerely|faithfully|truly)|sincerely|cheers|(?:many |kind )?thanks(?: and (?:kind |best )?regards| in advance| again| all)?|thank you|rgds|kr|br|mit (?:freundlichen|besten|herzlichen) gr(?:ü|ue)(?:ß|ss)en|(?:freundliche|viele|liebe|beste|schöne) gr(?:ü|ue)(?:ß|ss)e|mfg|vg|(?:bien )?cordialement|(?:sincères|meilleures) salutations|bien à vous|saludos(?: cordiales)?|atentamente|atenciosamente|cordiali saluti|met vriendelijke groeten?)[ \t]*[,.!;-]*[ \t]*(?:\[REDACTED[^\]\n]*\]|<[a-z_]+>)?[ \t]*$)"};
+  Pattern sign_off{
+      R"(^[ \t]*(?:(?:with )?(?:kind|kindest|best|warm|warmest|many|friendly)?[ ]?regards|best wishes|yours (?:sincerely|faithfully|truly)|sincerely|cheers|(?:many |kind )?thanks(?: and (?:kind |best )?regards| in advance| again| all)?|thank you|rgds|kr|br|mit (?:freundlichen|besten|herzlichen) gr(?:ü|ue)(?:ß|ss)en|(?:freundliche|viele|liebe|beste|schöne) gr(?:ü|ue)(?:ß|ss)e|mfg|vg|(?:bien )?cordialement|(?:sincères|meilleures) salutations|bien à vous|saludos(?: cordiales)?|atentamente|atenciosamente|cordiali saluti|met vriendelijke groeten?)[ \t]*[,.!;-]*[ \t]*(?:\[REDACTED[^\]\n]*\]|<[a-z_]+>)?[ \t]*$)"};
   Pattern inline_sign_off{
       R"((?<=[.!?,;)])\s+(?:(?:with )?(?:kind|kindest|best|warm)?\s?regards\b[,.]?(?:\s+[^\s.!?]+){0,5}|(?:many )?thanks(?: in advance| again)?[,.!]*(?:\s+[^\s.!?]+){0,3})[\s.,!]*\z)"};
   Pattern thanks{R"(thanks|thank you|cheers)"};
-  Pattern said{R"(^[ \t*_']*\S{1,40}[ \t*_']+(?:said|wrote|schrieb|a écrit)[ \t*_':]*$)"};   // above a quote in a forum
-  Pattern redacted_line{R"(^[ \t]*\[REDACTED[^\]\n]*\][ \t]*[,.]?[ \t]*$)"};   // a name alone, with a title and a firm below it
+  Pattern said{R"(^[ \t*_']*\S{1,40}[ \t*_']+(?:said|wrote|schrieb|a écrit)[ \t*_':]*$)"};  // above a quote in a forum
+  Pattern redacted_line{R"(^[ \t]*\[REDACTED[^\]\n]*\][ \t]*[,.]?[ \t]*$)"};  // a name alone, with a title and a firm below it
   Pattern dashes{R"(^--[ ]?$|^_{5,}[ \t]*$)"};
   Pattern postscript{R"(^[ \t]*p\.?[ ]?s\.?[ \t]*[:.,-])"};
 
   // Paragraphs and lines that lawyers and telephones add.
-  Pattern legal_paragraph{R"(if you (?:have|are) (?:received|not the intended)|intended (?:solely|only|recipient|for the)[^\n]*|this (?:e-?mail|message|communication)[^\n]{0,80}\b(?:confidential|privileged|virus)|confidentiality (?:notice|:)|diese (?:e-?mail|nachricht)[^\n]{0,60}vertraulich|nicht der (?:richtige|beabsichtigte) (?:adressat|empfänger)|ce (?:message|courriel)[^\n]{0,80}confidentiel)"};
-  Pattern legal_mark{R"(confidential|privileged|addressee|in error|recipient|vertraulich|adressat|empfänger|confidentiel|destinataire|virus)"};
-  Pattern legal_line{R"(registered in (?:england|scotland|wales|ireland)|(?:company|registration|reg\.?) (?:no|number)\b[^\n]{0,6}\d|registered office|\bvat (?:reg|no)[^\n]{0,15}\d|handelsregister|amtsgericht\b.*\bhrb|gesch(?:ä|ae)ftsf(?:ü|ue)hrer(?:in)?:|ust-?id|\brcs\b .*\d{3}|\bsiret\b|consider the environment|before printing|scanned (?:for viruses|by)|^[ \t]*sent from (?:my|outlook|mail)|^[ \t]*get outlook for|von meinem \w+ gesendet|gesendet von|envoyé (?:de|depuis) mon)"};
+  Pattern legal_paragraph{
+      R"(if you (?:have|are) (?:received|not the intended)|intended (?:solely|only|recipient|for the)[^\n]*|this (?:e-?mail|message|communication)[^\n]{0,80}\b(?:confidential|privileged|virus)|confidentiality (?:notice|:)|diese (?:e-?mail|nachricht)[^\n]{0,60}vertraulich|nicht der (?:richtige|beabsichtigte) (?:adressat|empfänger)|ce (?:message|courriel)[^\n]{0,80}confidentiel)"};
+  Pattern legal_mark{
+      R"(confidential|privileged|addressee|in error|recipient|vertraulich|adressat|empfänger|confidentiel|destinataire|virus)"};
+  Pattern legal_line{
+      R"(registered in (?:england|scotland|wales|ireland)|(?:company|registration|reg\.?) (?:no|number)\b[^\n]{0,6}\d|registered office|\bvat (?:reg|no)[^\n]{0,15}\d|handelsregister|amtsgericht\b.*\bhrb|gesch(?:ä|ae)ftsf(?:ü|ue)hrer(?:in)?:|ust-?id|\brcs\b .*\d{3}|\bsiret\b|consider the environment|before printing|scanned (?:for viruses|by)|^[ \t]*sent from (?:my|outlook|mail)|^[ \t]*get outlook for|von meinem \w+ gesendet|gesendet von|envoyé (?:de|depuis) mon)"};
 
   // At the start only.
   // A line of its own: closed by a mark, or of two words more at most; weak words ("All", "Team") only with nothing behind them.
@@ -276,8 +293,10 @@ struct Cleaner::Patterns {
   Pattern greeting_inline{
       R"(\A\s*(?:(?:hi|hello|hey|dears?|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|sehr geehrte\w*|bonjour|ciao|buongiorno)\b(?:[ ]+(?:\[[^\]\n]*\]|<\w+>|[^\s,.!?:;-]+)){0,4}[ ]*[,!](?:[ ]*-)?\s+|dears\.\s+|(?:hola|estimad[oa]s?|prezad[oa]s?|olá)\b(?:[ ]+(?:<\w+>|[^\s,.!?:;-]+)){0,6}[ ]*[,!:]\s+))"};
   Pattern greeting_team{R"(\A\s*(?:(?:hi|hello|dear)(?:[ ]+[\w\[\]<>]+)?[ ]+(?:team|all|sir|madam)\b[ ,.!]*|greetings\b[ ,.!]*))"};
-  Pattern pleasantry{R"(\A\s*(?:i (?:really )?hope (?:that )?(?:this|the|my|you|all|everyone|your)\b[^\n.!?]{0,80}(?:well|day|week|weekend|finds you|good health)[^\n.!?]{0,30}[.!?]\s*|ich hoffe,? (?:dass )?(?:diese|es|ihnen|sie)\b[^\n.!?]{0,80}[.!?]\s*(?=\S)|hope (?:you|all|this)\b[^\n.!?]{0,60}(?:well|day|week|good)\b[^\n.!?]{0,20}[.!?]\s*))"};
-  Pattern tag{R"(</?(?:p|br|div|span|a|ul|ol|li|b|strong|em|i|pre|blockquote|table|tr|td|html|body|img|h[1-6]|hr|font|style)\b[^<>]*>|&(?:amp|lt|gt|quot|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});)"};
+  Pattern pleasantry{
+      R"(\A\s*(?:i (?:really )?hope (?:that )?(?:this|the|my|you|all|everyone|your)\b[^\n.!?]{0,80}(?:well|day|week|weekend|finds you|good health)[^\n.!?]{0,30}[.!?]\s*|ich hoffe,? (?:dass )?(?:diese|es|ihnen|sie)\b[^\n.!?]{0,80}[.!?]\s*(?=\S)|hope (?:you|all|this)\b[^\n.!?]{0,60}(?:well|day|week|good)\b[^\n.!?]{0,20}[.!?]\s*))"};
+  Pattern tag{
+      R"(</?(?:p|br|div|span|a|ul|ol|li|b|strong|em|i|pre|blockquote|table|tr|td|html|body|img|h[1-6]|hr|font|style)\b[^<>]*>|&(?:amp|lt|gt|quot|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});)"};
 
   bool drop_quotes(std::string& text) const;
   bool drop_signature(std::string& text) const;
@@ -302,13 +321,15 @@ bool Cleaner::Patterns::drop_quotes(std::string& text) const {
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto line = trim(lines[i]);
     const bool rule = original.matches(line);
-    std::size_t headers = 0;   // lines of a header block that starts here
+    std::size_t headers = 0;  // lines of a header block that starts here
     if (header_from.matches(line)) {
-      for (std::size_t j = i + 1; j < std::min(i + 8, lines.size()) && (header_more.matches(lines[j]) || (j == i + 1 && trim(lines[j]).empty())); ++j) headers = j - i + 1;
+      for (std::size_t j = i + 1;
+           j < std::min(i + 8, lines.size()) && (header_more.matches(lines[j]) || (j == i + 1 && trim(lines[j]).empty())); ++j)
+        headers = j - i + 1;
     }
     if (rule || headers > 0) {
       changed = true;
-      if (kept_words && !forwarded.matches(line)) break;   // an answer above: the rest is the quoted mail
+      if (kept_words && !forwarded.matches(line)) break;  // an answer above: the rest is the quoted mail
       if (headers > 0) i += headers - 1;
       continue;
     }
@@ -317,7 +338,7 @@ bool Cleaner::Patterns::drop_quotes(std::string& text) const {
       while (above > 0 && trim(kept[above - 1]).empty()) --above;
       if (above > 0 && said.matches(kept[above - 1])) {
         kept.resize(above - 1);
-      } else if (above > 0 && trim(kept[above - 1]).ends_with(':')) {   // announced: it belongs to the text
+      } else if (above > 0 && trim(kept[above - 1]).ends_with(':')) {  // announced: it belongs to the text
         while (i < lines.size() && trim(lines[i]).starts_with('>')) kept.push_back(trim(trim(lines[i++]).substr(1)));
         changed = kept_words = true;
         --i;
@@ -345,7 +366,7 @@ bool Cleaner::Patterns::drop_signature(std::string& text) const {
       longest = std::max(longest, lines[j].size());
     }
     if (name_alone && (after > 4 || longest > 70)) continue;
-    if (thanks.matches(lines[i]) && (after > 6 || longest > 90)) continue;   // thanks for something, and the text goes on
+    if (thanks.matches(lines[i]) && (after > 6 || longest > 90)) continue;  // thanks for something, and the text goes on
     std::vector<std::string_view> kept(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(i));
     for (std::size_t j = i + 1; j < lines.size(); ++j) {
       if (!postscript.matches(lines[j])) continue;
@@ -367,12 +388,14 @@ bool Cleaner::Patterns::drop_legal(std::string& text) const {
   const auto lines = lines_of(text);
   std::vector<std::string_view> kept;
   for (std::size_t i = 0; i < lines.size();) {
-    std::size_t end = i;   // of the paragraph
+    std::size_t end = i;  // of the paragraph
     while (end < lines.size() && !trim(lines[end]).empty()) ++end;
-    const std::string_view paragraph(lines[i].data(), end > i ? static_cast<std::size_t>(lines[end - 1].data() + lines[end - 1].size() - lines[i].data()) : 0);
+    const std::string_view paragraph(
+        lines[i].data(), end > i ? static_cast<std::size_t>(lines[end - 1].data() + lines[end - 1].size() - lines[i].data()) : 0);
     if (const auto notice = legal_paragraph.find(paragraph); notice && legal_mark.matches(paragraph)) {
       changed = true;
-      for (std::size_t j = i; j < end && lines[j].data() + lines[j].size() < paragraph.data() + notice->begin; ++j) {   // lines above it in the same block
+      for (std::size_t j = i; j < end && lines[j].data() + lines[j].size() < paragraph.data() + notice->begin;
+           ++j) {  // lines above it in the same block
         if (!legal_line.matches(lines[j])) kept.push_back(lines[j]);
       }
     } else {
@@ -403,8 +426,9 @@ bool Cleaner::Patterns::drop_greeting(std::string& text) const {
 }
 
 std::string_view name_of(CleanRule rule) {
-  constexpr std::array<std::string_view, kCleanRules> kNames = {"escaped line ends", "html", "desk marks", "quoted mail", "signature",
-                                                                "legal notice",      "greeting", "redaction marks", "white space", "milder rules"};
+  constexpr std::array<std::string_view, kCleanRules> kNames = {"escaped line ends", "html",         "desk marks", "quoted mail",
+                                                                "signature",         "legal notice", "greeting",   "redaction marks",
+                                                                "white space",       "milder rules"};
   return kNames[static_cast<std::size_t>(rule)];
 }
 
@@ -444,7 +468,7 @@ std::string Cleaner::full(std::string_view original) {
   if (html) text = html_to_text(text);
   count(CleanRule::kHtml, html);
   text = normalize(text);
-  const std::string plain = text;   // nothing but its form was touched so far
+  const std::string plain = text;  // nothing but its form was touched so far
 
   bool marks = rules.received.replace_all(text, "");
   marks |= rules.addressee.replace_all(text, "");
@@ -478,14 +502,18 @@ std::string Cleaner::full(std::string_view original) {
     milder = true;
     cleaned = collapse(*fallback);
   }
-  if (cleaned.empty()) cleaned = one_line(original);   // punctuation alone, or tags alone: as it was
+  if (cleaned.empty()) cleaned = one_line(original);  // punctuation alone, or tags alone: as it was
   count(CleanRule::kSpace, cleaned.size() != text.size());
   count(CleanRule::kMilder, milder);
   return cleaned;
 }
 
-std::string clean_text(std::string_view text) { return Cleaner(CleanStyle::kFull).clean(text); }
-std::string seed_clean(std::string_view text) { return Cleaner(CleanStyle::kSeed).clean(text); }
+std::string clean_text(std::string_view text) {
+  return Cleaner(CleanStyle::kFull).clean(text);
+}
+std::string seed_clean(std::string_view text) {
+  return Cleaner(CleanStyle::kSeed).clean(text);
+}
 
 std::string one_line(std::string_view text) {
   std::string out = normalize(text);

@@ -11,29 +11,29 @@
 namespace deskhand {
 
 enum class CleanRule {
-  kEscapes,       // a literal \n, as double-encoded exports have, becomes a line end
-  kHtml,          // tags and entities become text
-  kDeskMarks,     // "DESCRIPTION:", "TICKET RECEIVED: ...", "TO: ..." lines
-  kQuotedMail,    // "> ...", "From: ... Sent: ...", "On ... wrote:" and the German and French forms
-  kSignature,     // "-- ", "Kind regards", "Mit freundlichen Grüßen", "Cordialement" and what follows
-  kLegalNotice,   // company registration, confidentiality, "sent from my phone"
-  kGreeting,      // at the start: "Hi all,", "Sehr geehrte ...", "I hope this finds you well."
-  kRedaction,     // [REDACTED_NAME]
-  kSpace,         // runs of white space, invisible and control characters
-  kMilder,        // the rules would have left nothing
+  kEscapes,      // a literal \n, as double-encoded exports have, becomes a line end
+  kHtml,         // tags and entities become text
+  kDeskMarks,    // "DESCRIPTION:", "TICKET RECEIVED: ...", "TO: ..." lines
+  kQuotedMail,   // "> ...", "From: ... Sent: ...", "On ... wrote:" and the German and French forms
+  kSignature,    // "-- ", "Kind regards", "Mit freundlichen Grüßen", "Cordialement" and what follows
+  kLegalNotice,  // company registration, confidentiality, "sent from my phone"
+  kGreeting,     // at the start: "Hi all,", "Sehr geehrte ...", "I hope this finds you well."
+  kRedaction,    // [REDACTED_NAME]
+  kSpace,        // runs of white space, invisible and control characters
+  kMilder,       // the rules would have left nothing
   kCount
 };
 inline constexpr std::size_t kCleanRules = static_cast<std::size_t>(CleanRule::kCount);
-std::string_view name_of(CleanRule rule);   // "quoted mail"
+std::string_view name_of(CleanRule rule);  // "quoted mail"
 
 struct CleanCounts {
-  std::int64_t texts = 0;                               // that were not empty
-  std::array<std::int64_t, kCleanRules> changed = {};   // texts that the rule changed
+  std::int64_t texts = 0;                              // that were not empty
+  std::array<std::int64_t, kCleanRules> changed = {};  // texts that the rule changed
 };
 
 enum class CleanStyle {
-  kFull,   // every rule; lines are kept
-  kSeed,   // what the ERP scripts did: desk marks, redactions and white space; one line
+  kFull,  // every rule; lines are kept
+  kSeed,  // what the ERP scripts did: desk marks, redactions and white space; one line
 };
 
 // Holds compiled patterns and counts. One thread at a time.
@@ -57,8 +57,8 @@ class Cleaner {
   CleanCounts counts_;
 };
 
-std::string clean_text(std::string_view text);   // Cleaner(kFull), for a single text
+std::string clean_text(std::string_view text);  // Cleaner(kFull), for a single text
 std::string seed_clean(std::string_view text);
-std::string one_line(std::string_view text);     // every run of white space is one space, none at the ends
+std::string one_line(std::string_view text);  // every run of white space is one space, none at the ends
 
 }  // namespace deskhand

@@ -26,7 +26,7 @@ class Records {
     if (at_ >= text_.size()) return Outcome::kEnd;
     line_of_record_ = line_;
     std::string cell;
-    for (;;) {   // one cell a turn; at_ is its first byte
+    for (;;) {  // one cell a turn; at_ is its first byte
       cell.clear();
       line_of_cell_ = line_;
       const char stops[] = {delimiter_, '\r', '\n'};
@@ -54,7 +54,7 @@ class Records {
       if (at_ >= text_.size()) break;
       if (text_[at_] == delimiter_) {
         ++at_;
-        continue;   // also at the very end: a last, empty cell
+        continue;  // also at the very end: a last, empty cell
       }
       if (text_[at_] == '\r' && at_ + 1 < text_.size() && text_[at_ + 1] == '\n') ++at_;
       ++at_;
@@ -66,11 +66,11 @@ class Records {
 
   std::size_t offset() const { return at_; }
   std::int64_t line_of_record() const { return line_of_record_; }
-  std::int64_t line_of_cell() const { return line_of_cell_; }   // where the cell began that could not be read
+  std::int64_t line_of_cell() const { return line_of_cell_; }  // where the cell began that could not be read
 
  private:
   Outcome stop(std::vector<std::string>& cells, Outcome outcome) {
-    cells.emplace_back();   // so that cells.size() numbers the broken one
+    cells.emplace_back();  // so that cells.size() numbers the broken one
     at_ = text_.size();
     return outcome;
   }
@@ -92,20 +92,23 @@ char find_delimiter(std::string_view text) {
     std::vector<std::string> cells;
     std::size_t width = 0, same = 0, count = 0;
     while (count < 200 && records.next(cells) == Records::Outcome::kRecord) {
-      if (records.offset() >= kLook && kLook < text.size()) break;   // the look may have cut this one
+      if (records.offset() >= kLook && kLook < text.size()) break;  // the look may have cut this one
       if (cells.size() == 1 && trim(cells[0]).empty()) continue;
       if (width == 0) width = cells.size();
       ++count;
       same += cells.size() == width;
     }
     if (width < 2 || count == 0) continue;
-    const double score = static_cast<double>(same) / static_cast<double>(count) + 1e-4 * static_cast<double>(std::min<std::size_t>(width, 100));
+    const double score =
+        static_cast<double>(same) / static_cast<double>(count) + 1e-4 * static_cast<double>(std::min<std::size_t>(width, 100));
     if (score > best_score) best_score = score, best = candidate;
   }
   return best;
 }
 
-std::string name_of_delimiter(char delimiter) { return delimiter == '\t' ? "tab" : std::string("'") + delimiter + "'"; }
+std::string name_of_delimiter(char delimiter) {
+  return delimiter == '\t' ? "tab" : std::string("'") + delimiter + "'";
+}
 
 class CsvReader final : public TableReader {
  public:
@@ -116,22 +119,22 @@ class CsvReader final : public TableReader {
     text_ = bytes.substr(encoding.mark_bytes);
     if (!encoding.is_clean_utf8) {
       if (static_cast<std::int64_t>(bytes.size()) > limits_.part_bytes)
-        throw Error(ExitCode::kTooLarge, "{}: {} bytes of {} do not fit; convert the file to UTF-8, which is read in place", path.string(), bytes.size(), encoding.name);
+        throw Error(ExitCode::kTooLarge, "{}: {} bytes of {} do not fit; convert the file to UTF-8, which is read in place", path.string(),
+                    bytes.size(), encoding.name);
       converted_ = to_utf8(text_, encoding.name, path.string());
       text_ = converted_;
     }
     if (text_.substr(0, 4096).find('\0') != text_.npos)
       throw Error(ExitCode::kBadInput, "{}: this is a binary file; wanted a workbook (.xlsx), CSV or JSON lines", path.string());
     delimiter_ = options.delimiter;
-    if (text_.starts_with("sep=") && text_.size() > 5 && (text_[5] == '\r' || text_[5] == '\n')) {   // Excel's own hint
+    if (text_.starts_with("sep=") && text_.size() > 5 && (text_[5] == '\r' || text_[5] == '\n')) {  // Excel's own hint
       if (!delimiter_) delimiter_ = text_[4];
       text_.remove_prefix(text_.find('\n') == text_.npos ? text_.size() : text_.find('\n') + 1);
     }
     if (!delimiter_) delimiter_ = find_delimiter(text_);
     encoding_ = encoding.name;
     records_.emplace_back(text_, delimiter_, limits_);
-    while (read(header_) && is_blank(header_)) {
-    }
+    while (read(header_) && is_blank(header_)) {}
     if (is_blank(header_)) throw Error(ExitCode::kBadInput, "{}: no line with column names was found", path.string());
     for (auto& name : header_) name = trim(name);
   }
@@ -143,10 +146,12 @@ class CsvReader final : public TableReader {
       if (is_blank(row.cells)) continue;
       row.number = number_;
       if (row.cells.size() > header_.size()) {
-        const auto extra = std::find_if(row.cells.begin() + static_cast<std::ptrdiff_t>(header_.size()), row.cells.end(), [](const auto& cell) { return !trim(cell).empty(); });
+        const auto extra = std::find_if(row.cells.begin() + static_cast<std::ptrdiff_t>(header_.size()), row.cells.end(),
+                                        [](const auto& cell) { return !trim(cell).empty(); });
         if (extra != row.cells.end()) {
-          throw Error(ExitCode::kBadInput, "{}: row {} (line {}) has {} fields, the header {}; a field that holds {} must stand in quotes", path_.string(), number_,
-                      records_[0].line_of_record(), row.cells.size(), header_.size(), name_of_delimiter(delimiter_));
+          throw Error(ExitCode::kBadInput, "{}: row {} (line {}) has {} fields, the header {}; a field that holds {} must stand in quotes",
+                      path_.string(), number_, records_[0].line_of_record(), row.cells.size(), header_.size(),
+                      name_of_delimiter(delimiter_));
         }
       }
       row.cells.resize(header_.size());
@@ -156,7 +161,9 @@ class CsvReader final : public TableReader {
   }
 
   std::string description() const override { return fmt::format("CSV, {}, delimiter {}", encoding_, name_of_delimiter(delimiter_)); }
-  double share_read() const override { return text_.empty() ? 1 : static_cast<double>(records_[0].offset()) / static_cast<double>(text_.size()); }
+  double share_read() const override {
+    return text_.empty() ? 1 : static_cast<double>(records_[0].offset()) / static_cast<double>(text_.size());
+  }
 
  private:
   static bool is_blank(const std::vector<std::string>& cells) {
@@ -176,14 +183,16 @@ class CsvReader final : public TableReader {
     const auto where = fmt::format("{}: row {} (line {}), field {}{}", path_.string(), number_, records_[0].line_of_cell(), field, name);
     switch (outcome) {
       case Records::Outcome::kOpenQuote:
-        throw Error(ExitCode::kBadInput, "{}: the file ends inside this quoted field, so it was cut or a quote is missing; export it again", where);
+        throw Error(ExitCode::kBadInput, "{}: the file ends inside this quoted field, so it was cut or a quote is missing; export it again",
+                    where);
       case Records::Outcome::kCellTooLong:
         throw Error(ExitCode::kTooLarge, "{}: longer than {} bytes; probably a quote that never closes", where, limits_.cell_bytes);
-      default: throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where, limits_.columns);
+      default:
+        throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where, limits_.columns);
     }
   }
 
-  void release_pages() {   // what was read of a mapped file need not stay in memory
+  void release_pages() {  // what was read of a mapped file need not stay in memory
     constexpr std::size_t kPart = std::size_t{64} << 20;
     if (!converted_.empty() || records_[0].offset() < released_ + kPart) return;
     file_.release(file_.bytes().subspan(released_, kPart));
@@ -195,7 +204,7 @@ class CsvReader final : public TableReader {
   std::string converted_, encoding_;
   std::string_view text_;
   char delimiter_ = ',';
-  std::vector<Records> records_;   // one, made when the delimiter is known
+  std::vector<Records> records_;  // one, made when the delimiter is known
   std::vector<std::string> header_;
   std::int64_t number_ = 0;
   std::size_t released_ = 0;
@@ -203,6 +212,8 @@ class CsvReader final : public TableReader {
 
 }  // namespace
 
-std::unique_ptr<TableReader> open_csv(const std::filesystem::path& path, const TableOptions& options) { return std::make_unique<CsvReader>(path, options); }
+std::unique_ptr<TableReader> open_csv(const std::filesystem::path& path, const TableOptions& options) {
+  return std::make_unique<CsvReader>(path, options);
+}
 
 }  // namespace deskhand

@@ -46,14 +46,15 @@ std::string guess(std::string_view bytes) {
 }  // namespace
 
 Encoding find_encoding(std::string_view bytes) {
-  if (bytes.starts_with("\xEF\xBB\xBF")) return {.name = "UTF-8", .mark_bytes = 3, .is_clean_utf8 = find_encoding(bytes.substr(3)).is_clean_utf8};
+  if (bytes.starts_with("\xEF\xBB\xBF"))
+    return {.name = "UTF-8", .mark_bytes = 3, .is_clean_utf8 = find_encoding(bytes.substr(3)).is_clean_utf8};
   if (bytes.starts_with("\xFF\xFE\0\0"sv)) return {.name = "UTF-32LE", .mark_bytes = 4};
   if (bytes.starts_with("\0\0\xFE\xFF"sv)) return {.name = "UTF-32BE", .mark_bytes = 4};
   if (bytes.starts_with("\xFF\xFE")) return {.name = "UTF-16LE", .mark_bytes = 2};
   if (bytes.starts_with("\xFE\xFF")) return {.name = "UTF-16BE", .mark_bytes = 2};
 
   const auto start = bytes.substr(0, 4096);
-  std::size_t zeros[2] = {0, 0};   // at even and odd places: Latin letters in UTF-16 have one each
+  std::size_t zeros[2] = {0, 0};  // at even and odd places: Latin letters in UTF-16 have one each
   for (std::size_t i = 0; i < start.size(); ++i) zeros[i % 2] += start[i] == 0;
   if (zeros[1] * 4 > start.size() && zeros[0] * 16 < start.size()) return {.name = "UTF-16LE"};
   if (zeros[0] * 4 > start.size() && zeros[1] * 16 < start.size()) return {.name = "UTF-16BE"};
@@ -80,7 +81,8 @@ std::string to_utf8(std::string_view bytes, const std::string& encoding, const s
   };
   UErrorCode status = U_ZERO_ERROR;
   const std::unique_ptr<UConverter, Close> from(ucnv_open(encoding.c_str(), &status)), to(ucnv_open("UTF-8", &status));
-  if (U_FAILURE(status)) throw Error(ExitCode::kBadInput, "{}: the encoding \"{}\" is not known; name another in desk.toml", file, encoding);
+  if (U_FAILURE(status))
+    throw Error(ExitCode::kBadInput, "{}: the encoding \"{}\" is not known; name another in desk.toml", file, encoding);
 
   std::string text;
   char piece[1 << 14];
@@ -90,7 +92,8 @@ std::string to_utf8(std::string_view bytes, const std::string& encoding, const s
   for (bool first = true;; first = false) {
     char* target = piece;
     status = U_ZERO_ERROR;
-    ucnv_convertEx(to.get(), from.get(), &target, piece + sizeof piece, &source, end, pivot, &pivot_source, &pivot_target, pivot + (1 << 13), first, true, &status);
+    ucnv_convertEx(to.get(), from.get(), &target, piece + sizeof piece, &source, end, pivot, &pivot_source, &pivot_target,
+                   pivot + (1 << 13), first, true, &status);
     text.append(piece, target);
     if (status != U_BUFFER_OVERFLOW_ERROR) break;
   }

@@ -12,7 +12,8 @@ namespace deskhand {
 namespace {
 
 bool can_teach(const Ticket& ticket) {
-  return !problem_text(ticket).empty() && !resolution_text(ticket).empty() && ticket.urgency >= kMinUrgency && ticket.urgency <= kMaxUrgency && !ticket.category.empty();
+  return !problem_text(ticket).empty() && !resolution_text(ticket).empty() && ticket.urgency >= kMinUrgency &&
+         ticket.urgency <= kMaxUrgency && !ticket.category.empty();
 }
 
 }  // namespace
@@ -25,10 +26,12 @@ std::string training_output(const Ticket& ticket) {
   return fmt::format("- Urgency: {}\n- Category: {}\n- Solution: {}", ticket.urgency, ticket.category, one_line(resolution_text(ticket)));
 }
 
-TrainingExport write_training_files(const std::filesystem::path& folder, std::span<const Ticket> train, std::span<const Ticket> test, bool overwrite) {
+TrainingExport write_training_files(const std::filesystem::path& folder, std::span<const Ticket> train, std::span<const Ticket> test,
+                                    bool overwrite) {
   if (!overwrite) {
     for (const char* name : {"train.csv", "test.csv", "train.jsonl", "test.jsonl"})
-      if (std::filesystem::exists(folder / name)) throw Error(ExitCode::kCannotWrite, "{} exists; --force replaces it", (folder / name).string());
+      if (std::filesystem::exists(folder / name))
+        throw Error(ExitCode::kCannotWrite, "{} exists; --force replaces it", (folder / name).string());
   }
   std::error_code fault;
   std::filesystem::create_directories(folder, fault);

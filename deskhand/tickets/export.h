@@ -14,7 +14,7 @@ std::string training_instruction(const Ticket& ticket);
 std::string training_output(const Ticket& ticket);
 
 struct TrainingExport {
-  std::int64_t train = 0, test = 0, left_out = 0;   // left out: no problem text, no resolution or no labels
+  std::int64_t train = 0, test = 0, left_out = 0;  // left out: no problem text, no resolution or no labels
 };
 // train.csv, test.csv (columns instruction, output), train.jsonl, test.jsonl (the same keys), each whole or not at all.
 // Throws Error(kCannotWrite) if one is there and `overwrite` is false.

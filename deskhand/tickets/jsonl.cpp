@@ -12,7 +12,8 @@ namespace {
 
 class JsonLinesReader final : public TableReader {
  public:
-  JsonLinesReader(const std::filesystem::path& path, const TableOptions& options) : TableReader(path), limits_(options.limits), file_(path) {
+  JsonLinesReader(const std::filesystem::path& path, const TableOptions& options)
+      : TableReader(path), limits_(options.limits), file_(path) {
     text_ = {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()};
     if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
     Json object;
@@ -64,7 +65,9 @@ class JsonLinesReader final : public TableReader {
       if (static_cast<std::int64_t>(line.size()) > 4 * limits_.cell_bytes)
         throw Error(ExitCode::kTooLarge, "{}: line {} is longer than {} bytes", path_.string(), line_, 4 * limits_.cell_bytes);
       object = parse_json(line, fmt::format("{}: line {}", path_.string(), line_));
-      if (!object.is_object()) throw Error(ExitCode::kBadInput, "{}: line {} holds a JSON {}; wanted one object a line", path_.string(), line_, object.type_name());
+      if (!object.is_object())
+        throw Error(ExitCode::kBadInput, "{}: line {} holds a JSON {}; wanted one object a line", path_.string(), line_,
+                    object.type_name());
       return true;
     }
     return false;
@@ -81,6 +84,8 @@ class JsonLinesReader final : public TableReader {
 
 }  // namespace
 
-std::unique_ptr<TableReader> open_jsonl(const std::filesystem::path& path, const TableOptions& options) { return std::make_unique<JsonLinesReader>(path, options); }
+std::unique_ptr<TableReader> open_jsonl(const std::filesystem::path& path, const TableOptions& options) {
+  return std::make_unique<JsonLinesReader>(path, options);
+}
 
 }  // namespace deskhand

@@ -17,7 +17,7 @@ std::string_view trim(std::string_view text) {
   return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-std::string lower(std::string_view text) {   // ASCII: labels and column names of other scripts compare as written
+std::string lower(std::string_view text) {  // ASCII: labels and column names of other scripts compare as written
   std::string out(trim(text));
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
@@ -33,12 +33,23 @@ std::vector<Field> fields_of(const ColumnMapping& mapping, TableRole role) {
   const auto& t = mapping.tickets;
   const auto& h = mapping.history;
   if (role == TableRole::kHistory) {
-    return {{"ticket_id", &h.ticket_id}, {"id", &h.id},   {"user", &h.user},           {"short_text", &h.short_text},
+    return {{"ticket_id", &h.ticket_id}, {"id", &h.id},     {"user", &h.user},           {"short_text", &h.short_text},
             {"created", &h.created},     {"text", &h.text}, {"type_code", &h.type_code}, {"type", &h.type}};
   }
-  return {{"id", &t.id},         {"subject", &t.subject},   {"problem", &t.problem},       {"urgency", &t.urgency}, {"category", &t.category},
-          {"area", &t.area},     {"issue", &t.issue},       {"solution", &t.solution},     {"result", &t.result},   {"account_id", &t.account_id},
-          {"account", &t.account}, {"received", &t.received}, {"completed", &t.completed}, {"activities", &mapping.activities}};
+  return {{"id", &t.id},
+          {"subject", &t.subject},
+          {"problem", &t.problem},
+          {"urgency", &t.urgency},
+          {"category", &t.category},
+          {"area", &t.area},
+          {"issue", &t.issue},
+          {"solution", &t.solution},
+          {"result", &t.result},
+          {"account_id", &t.account_id},
+          {"account", &t.account},
+          {"received", &t.received},
+          {"completed", &t.completed},
+          {"activities", &mapping.activities}};
 }
 
 std::string quoted_list(const std::vector<std::string>& names) {
@@ -71,8 +82,7 @@ class DateScanner {
     return true;
   }
   void skip(std::string_view any) {
-    while (take(any)) {
-    }
+    while (take(any)) {}
   }
   // A number of `least` to `most` digits that is not followed by another digit.
   bool number(int& value, std::size_t least, std::size_t most) {
@@ -84,10 +94,11 @@ class DateScanner {
     at_ = end;
     return true;
   }
-  std::size_t digits() const { return digits_; }   // of the last number
+  std::size_t digits() const { return digits_; }  // of the last number
   std::string word() {
     const auto begin = at_;
-    while (!done() && (static_cast<unsigned char>(text_[at_]) | 0x20) >= 'a' && (static_cast<unsigned char>(text_[at_]) | 0x20) <= 'z') ++at_;
+    while (!done() && (static_cast<unsigned char>(text_[at_]) | 0x20) >= 'a' && (static_cast<unsigned char>(text_[at_]) | 0x20) <= 'z')
+      ++at_;
     return lower(text_.substr(begin, at_ - begin));
   }
 
@@ -128,7 +139,7 @@ bool read_calendar(DateScanner& scan, DateOrder order, int& year, int& month, in
   }
   scan.skip("-/., ");
   if (!scan.number(year, 2, 4) || scan.digits() == 3) return false;
-  if (scan.digits() == 2) year += year < 69 ? 2000 : 1900;   // as POSIX strptime
+  if (scan.digits() == 2) year += year < 69 ? 2000 : 1900;  // as POSIX strptime
   if (!month_is_word && order == DateOrder::kMonthFirst) std::swap(day, month);
   if (!month_is_word && month > 12 && day <= 12) std::swap(day, month);
   return true;
@@ -208,8 +219,8 @@ std::optional<std::string> read_date(std::string_view text, DateOrder order) {
   const auto midnight = std::chrono::floor<std::chrono::days>(moment);
   const std::chrono::year_month_day utc(midnight);
   const auto rest = (moment - midnight).count();
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(utc.year()), static_cast<unsigned>(utc.month()), static_cast<unsigned>(utc.day()),
-                     rest / 3600, rest / 60 % 60, rest % 60);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(utc.year()), static_cast<unsigned>(utc.month()),
+                     static_cast<unsigned>(utc.day()), rest / 3600, rest / 60 % 60, rest % 60);
 }
 
 std::size_t edit_distance(std::string_view left, std::string_view right) {
@@ -228,31 +239,59 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
   return last[b.size()];
 }
 
-std::vector<std::string> mapping_preset_names() { return {"seed", "mendeley", "thunderbird", "tobi"}; }
+std::vector<std::string> mapping_preset_names() {
+  return {"seed", "mendeley", "thunderbird", "tobi"};
+}
 
 ColumnMapping mapping_preset(std::string_view name) {
   ColumnMapping mapping;
   mapping.name = name;
   if (name == "seed") {
-    mapping.tickets = {.id = "TICKETID", .subject = "SUBJECT", .problem = "PROBLEM", .urgency = "URGENCYCODE", .category = "CATEGORY", .area = "AREA", .issue = "ISSUE",
-                       .solution = "SOLUTION", .result = "RESULTIONSUMMARY", .account_id = "ACCOUNTID", .account = "ACCOUNT", .received = "RECEIVEDDATE",
+    mapping.tickets = {.id = "TICKETID",
+                       .subject = "SUBJECT",
+                       .problem = "PROBLEM",
+                       .urgency = "URGENCYCODE",
+                       .category = "CATEGORY",
+                       .area = "AREA",
+                       .issue = "ISSUE",
+                       .solution = "SOLUTION",
+                       .result = "RESULTIONSUMMARY",
+                       .account_id = "ACCOUNTID",
+                       .account = "ACCOUNT",
+                       .received = "RECEIVEDDATE",
                        .completed = "COMPLETEDDATE"};
-    mapping.history = {.ticket_id = "TICKETID", .id = "TICKETACTIVITYID", .user = "USERID", .short_text = "SHORTDESC", .created = "CREATEDATE",
-                       .text = "ACTIVITYDESC", .type_code = "ACTIVITYTYPECODE", .type = "ACTIVITYTYPE"};
+    mapping.history = {.ticket_id = "TICKETID",
+                       .id = "TICKETACTIVITYID",
+                       .user = "USERID",
+                       .short_text = "SHORTDESC",
+                       .created = "CREATEDATE",
+                       .text = "ACTIVITYDESC",
+                       .type_code = "ACTIVITYTYPECODE",
+                       .type = "ACTIVITYTYPE"};
     return mapping;
   }
-  if (name == "mendeley") {   // resolved_at, processing_steps, resolution_code, technician_problem and investigation are known at closing alone
-    mapping.tickets = {.id = "ticket_id", .problem = "description", .urgency = "priority", .category = "type", .solution = "resolution_text",
-                       .received = "created_at", .completed = "resolved_at"};
+  if (name ==
+      "mendeley") {  // resolved_at, processing_steps, resolution_code, technician_problem and investigation are known at closing alone
+    mapping.tickets = {.id = "ticket_id",
+                       .problem = "description",
+                       .urgency = "priority",
+                       .category = "type",
+                       .solution = "resolution_text",
+                       .received = "created_at",
+                       .completed = "resolved_at"};
     mapping.history = {.id = "seq", .user = "author", .short_text = "role", .created = "created", .text = "text", .type = "kind"};
     mapping.activities = "activities";
     mapping.urgency_labels = {{"blocker", 1}, {"high", 2}, {"medium", 3}, {"low", 4}};
     mapping.query_type = "description";
-    mapping.ignored_activity_types = {"closing_template"};   // stands second in the history, but holds the resolution
+    mapping.ignored_activity_types = {"closing_template"};  // stands second in the history, but holds the resolution
     return mapping;
   }
   if (name == "thunderbird") {
-    mapping.tickets = {.id = "ticket_id", .subject = "title", .problem = "description_html", .category = "category", .solution = "resolution_html",
+    mapping.tickets = {.id = "ticket_id",
+                       .subject = "title",
+                       .problem = "description_html",
+                       .category = "category",
+                       .solution = "resolution_html",
                        .received = "created_at"};
     mapping.history = {.id = "id", .user = "author", .short_text = "role", .created = "created", .text = "html", .type = "role"};
     mapping.activities = "activities";
@@ -260,7 +299,8 @@ ColumnMapping mapping_preset(std::string_view name) {
     return mapping;
   }
   if (name == "tobi") {
-    mapping.tickets = {.subject = "subject", .problem = "body", .urgency = "priority", .category = "queue", .issue = "type", .solution = "answer"};
+    mapping.tickets = {
+        .subject = "subject", .problem = "body", .urgency = "priority", .category = "queue", .issue = "type", .solution = "answer"};
     mapping.urgency_labels = {{"high", 2}, {"medium", 3}, {"low", 4}};
     return mapping;
   }
@@ -270,21 +310,25 @@ ColumnMapping mapping_preset(std::string_view name) {
 void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vector<std::string>& header, const std::string& file) {
   const auto* table = role == TableRole::kTickets ? "tickets" : "history";
   if (role == TableRole::kTickets && mapping.tickets.problem.empty() && mapping.tickets.subject.empty())
-    throw Error(ExitCode::kUsage, "the mapping names no column for the problem; write [mapping.tickets] problem = \"COLUMN\" into desk.toml");
+    throw Error(ExitCode::kUsage,
+                "the mapping names no column for the problem; write [mapping.tickets] problem = \"COLUMN\" into desk.toml");
   if (role == TableRole::kHistory && (mapping.history.ticket_id.empty() || mapping.history.text.empty()))
-    throw Error(ExitCode::kUsage, "the mapping of the history wants the columns ticket_id and text; write them under [mapping.history] in desk.toml");
+    throw Error(ExitCode::kUsage,
+                "the mapping of the history wants the columns ticket_id and text; write them under [mapping.history] in desk.toml");
   for (const auto& field : fields_of(mapping, role)) {
     if (field.column->empty()) continue;
     const auto wanted = lower(*field.column);
     const auto matches = std::count_if(header.begin(), header.end(), [&](const auto& name) { return lower(name) == wanted; });
     if (matches == 1) continue;
     if (matches > 1)
-      throw Error(ExitCode::kBadInput, "{}: {} columns are named \"{}\", which the mapping reads as {}; rename all but one", file, matches, *field.column, field.name);
+      throw Error(ExitCode::kBadInput, "{}: {} columns are named \"{}\", which the mapping reads as {}; rename all but one", file, matches,
+                  *field.column, field.name);
     std::string_view nearest;
     for (const auto& name : header)
       if (!name.empty() && (nearest.empty() || edit_distance(name, wanted) < edit_distance(nearest, wanted))) nearest = name;
     throw Error(ExitCode::kBadInput,
-                "{}: no column \"{}\" (wanted as {}); found {}; the nearest is \"{}\": if that is it, write [mapping.{}] {} = \"{}\" into desk.toml, or \"\" if the "
+                "{}: no column \"{}\" (wanted as {}); found {}; the nearest is \"{}\": if that is it, write [mapping.{}] {} = \"{}\" into "
+                "desk.toml, or \"\" if the "
                 "export has no such column",
                 file, *field.column, field.name, quoted_list(header), nearest, table, field.name, nearest);
   }
@@ -304,7 +348,9 @@ RowMapper::RowMapper(const ColumnMapping& mapping, TableRole role, const TableRe
 const std::string& RowMapper::cell(const Row& row, const char* field) const {
   static const std::string kNone;
   const auto at = positions_.find(field);
-  return at == positions_.end() || static_cast<std::size_t>(at->second) >= row.cells.size() ? kNone : row.cells[static_cast<std::size_t>(at->second)];
+  return at == positions_.end() || static_cast<std::size_t>(at->second) >= row.cells.size()
+             ? kNone
+             : row.cells[static_cast<std::size_t>(at->second)];
 }
 
 std::string RowMapper::date(const std::string& text) {
@@ -332,17 +378,23 @@ Ticket RowMapper::ticket(const Row& row) {
     if (mapping_.urgency_labels.empty()) {
       double value = 0;
       const auto [end, fault] = std::from_chars(urgency.data(), urgency.data() + urgency.size(), value);
-      const bool whole = fault == std::errc() && end == urgency.data() + urgency.size() && value >= kMinUrgency && value <= kMaxUrgency && value == static_cast<int>(value);
+      const bool whole = fault == std::errc() && end == urgency.data() + urgency.size() && value >= kMinUrgency && value <= kMaxUrgency &&
+                         value == static_cast<int>(value);
       if (!whole) {
-        throw Error(ExitCode::kBadInput, "{}: row {}, column \"{}\": \"{}\" is no urgency; wanted {} to {}, or labels such as [mapping.urgency] \"{}\" = 3 in desk.toml",
-                    file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), kMinUrgency, kMaxUrgency, urgency.substr(0, 60));
+        throw Error(
+            ExitCode::kBadInput,
+            "{}: row {}, column \"{}\": \"{}\" is no urgency; wanted {} to {}, or labels such as [mapping.urgency] \"{}\" = 3 in desk.toml",
+            file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), kMinUrgency, kMaxUrgency, urgency.substr(0, 60));
       }
       ticket.urgency = static_cast<int>(value);
     } else {
       const auto found = mapping_.urgency_labels.find(lower(urgency));
       if (found == mapping_.urgency_labels.end()) {
-        throw Error(ExitCode::kBadInput, "{}: row {}, column \"{}\": the urgency \"{}\" is not in the mapping, which knows {}; write [mapping.urgency] \"{}\" = 1 .. 5 into desk.toml",
-                    file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels), lower(urgency.substr(0, 60)));
+        throw Error(ExitCode::kBadInput,
+                    "{}: row {}, column \"{}\": the urgency \"{}\" is not in the mapping, which knows {}; write [mapping.urgency] \"{}\" = "
+                    "1 .. 5 into desk.toml",
+                    file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels),
+                    lower(urgency.substr(0, 60)));
       }
       ticket.urgency = found->second;
     }
@@ -352,8 +404,11 @@ Ticket RowMapper::ticket(const Row& row) {
     if (!mapping_.category_labels.empty()) {
       const auto found = mapping_.category_labels.find(lower(category));
       if (found == mapping_.category_labels.end()) {
-        throw Error(ExitCode::kBadInput, "{}: row {}, column \"{}\": the category \"{}\" is not in the mapping, which knows {}; write [mapping.category] \"{}\" = \"NAME\" into desk.toml",
-                    file_, row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels), lower(category.substr(0, 60)));
+        throw Error(ExitCode::kBadInput,
+                    "{}: row {}, column \"{}\": the category \"{}\" is not in the mapping, which knows {}; write [mapping.category] \"{}\" "
+                    "= \"NAME\" into desk.toml",
+                    file_, row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels),
+                    lower(category.substr(0, 60)));
       }
       ticket.category = found->second;
     }
@@ -380,7 +435,8 @@ void RowMapper::read_activities(const Row& row, Ticket& ticket) {
   const auto list = parse_json(text, where);
   if (!list.is_array()) throw Error(ExitCode::kBadInput, "{}: holds a JSON {}; wanted an array of objects", where, list.type_name());
   for (const auto& object : list) {
-    if (!object.is_object()) throw Error(ExitCode::kBadInput, "{}: holds a JSON {} among its activities; wanted objects", where, object.type_name());
+    if (!object.is_object())
+      throw Error(ExitCode::kBadInput, "{}: holds a JSON {} among its activities; wanted objects", where, object.type_name());
     const auto& keys = mapping_.history;
     ticket.activities.push_back({.id = text_of(object, keys.id),
                                  .ticket_id = ticket.id,

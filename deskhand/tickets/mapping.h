@@ -1,6 +1,6 @@
 // Which column of an export is which field of a ticket. The structs are plain: the desk's settings file is read elsewhere and fills them.
-// Columns that are written at closing (a closing template, later comments, a resolution code) belong to the resolution or nowhere: a mapping
-// has no field by which they could reach a ticket's problem or query.
+// Columns that are written at closing (a closing template, later comments, a resolution code) belong to the resolution or nowhere: a
+// mapping has no field by which they could reach a ticket's problem or query.
 #pragma once
 #include <cstddef>
 #include <map>
@@ -15,11 +15,11 @@
 
 namespace deskhand {
 
-enum class DateOrder { kDayFirst, kMonthFirst };   // of 03/04/2024; dates that start with the year need no choice
+enum class DateOrder { kDayFirst, kMonthFirst };  // of 03/04/2024; dates that start with the year need no choice
 
 // Column names as the header has them, compared without case and outer space. Empty: the export has no such column.
 struct TicketColumns {
-  std::string id;        // empty: file stem and row number, "export:17"
+  std::string id;  // empty: file stem and row number, "export:17"
   std::string subject, problem, urgency, category, area, issue, solution, result, account_id, account, received, completed;
 };
 struct HistoryColumns {
@@ -27,16 +27,16 @@ struct HistoryColumns {
 };
 
 struct ColumnMapping {
-  std::string name;                   // of the preset, for messages
+  std::string name;  // of the preset, for messages
   TicketColumns tickets;
-  HistoryColumns history;             // columns of the history file, or keys of the objects in `activities`
-  std::string activities;             // the column that holds the history as a JSON array; empty: the history is a file of its own
-  std::map<std::string, int> urgency_labels;              // in lower case, "blocker" = 1; empty: the cells hold 1..5
-  std::map<std::string, std::string> category_labels;     // in lower case, the name to use; empty: categories are taken as they are
+  HistoryColumns history;                     // columns of the history file, or keys of the objects in `activities`
+  std::string activities;                     // the column that holds the history as a JSON array; empty: the history is a file of its own
+  std::map<std::string, int> urgency_labels;  // in lower case, "blocker" = 1; empty: the cells hold 1..5
+  std::map<std::string, std::string> category_labels;  // in lower case, the name to use; empty: categories are taken as they are
   DateOrder date_order = DateOrder::kDayFirst;
-  bool first_activity_is_query = true;                    // false: the history holds answers alone, the query is `problem`
-  std::string query_type;                                 // the first activity is the query only if its type is this; empty: any type
-  std::vector<std::string> ignored_activity_types;        // activities of these types are left out altogether
+  bool first_activity_is_query = true;              // false: the history holds answers alone, the query is `problem`
+  std::string query_type;                           // the first activity is the query only if its type is this; empty: any type
+  std::vector<std::string> ignored_activity_types;  // activities of these types are left out altogether
 };
 
 // "seed" (two Excel files of an ERP), "mendeley", "thunderbird", "tobi". Throws Error(kUsage) with the names there are.
@@ -44,17 +44,17 @@ ColumnMapping mapping_preset(std::string_view name);
 std::vector<std::string> mapping_preset_names();
 
 enum class TableRole { kTickets, kHistory };
-// Throws Error(kBadInput) for the first mapped column that the header lacks or has twice: file, column wanted, columns found, the nearest of
-// them by edit distance and the line for desk.toml.
+// Throws Error(kBadInput) for the first mapped column that the header lacks or has twice: file, column wanted, columns found, the nearest
+// of them by edit distance and the line for desk.toml.
 void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vector<std::string>& header, const std::string& file);
 
 // Reads rows of one table by a mapping. Positions are looked up once; check_mapping is part of the constructor.
 class RowMapper {
  public:
   RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table);
-  // Fields as exported, not cleaned; urgency and category through their labels, dates as ISO, activities from the JSON column if there is one.
-  // Throws Error(kBadInput) naming file, row, column and value for a label that is not in the map. Dates that cannot be read are left empty
-  // and counted.
+  // Fields as exported, not cleaned; urgency and category through their labels, dates as ISO, activities from the JSON column if there is
+  // one. Throws Error(kBadInput) naming file, row, column and value for a label that is not in the map. Dates that cannot be read are left
+  // empty and counted.
   Ticket ticket(const Row& row);
   Activity activity(const Row& row);
   std::size_t unread_dates() const { return unread_dates_; }
@@ -66,12 +66,12 @@ class RowMapper {
 
   ColumnMapping mapping_;
   std::string file_, stem_;
-  std::map<std::string, int> positions_;   // field name to column
+  std::map<std::string, int> positions_;  // field name to column
   std::size_t unread_dates_ = 0;
 };
 
-// "14/03/2024 09:12", "14.3.24", "2024-03-14 09:12:51+01:00", "14 Mar 2024 9:12 PM" ... as ISO text; a day first that cannot be (03/14/2024) is
-// read the other way round, as pandas does. Nothing for what is no date.
+// "14/03/2024 09:12", "14.3.24", "2024-03-14 09:12:51+01:00", "14 Mar 2024 9:12 PM" ... as ISO text; a day first that cannot be
+// (03/14/2024) is read the other way round, as pandas does. Nothing for what is no date.
 std::optional<std::string> read_date(std::string_view text, DateOrder order);
 
 // Insertions, deletions, substitutions and swaps of neighbours, each 1; over bytes, without case.

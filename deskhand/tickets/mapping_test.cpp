@@ -40,7 +40,9 @@ TEST_CASE("dates are read day first, month first where the desk says so, and as 
   CHECK(read("2022-01-02 11:12:51+00:00") == "2022-01-02T11:12:51");
   CHECK(read("2024-01-01 00:30:00 +0200") == "2023-12-31T22:30:00");
   CHECK(read("2024-03-14T09:12:00.123Z") == "2024-03-14T09:12:00");
-  for (const char* text : {"", "yesterday", "31/02/2024", "14/03/2024 25:00", "14/03/2024 later", "2024", "1/2", "99999999", "14/03/2024 09:12 +99:00"}) CHECK(read(text) == "none");
+  for (const char* text :
+       {"", "yesterday", "31/02/2024", "14/03/2024 25:00", "14/03/2024 later", "2024", "1/2", "99999999", "14/03/2024 09:12 +99:00"})
+    CHECK(read(text) == "none");
 }
 
 TEST_CASE("the edit distance counts insertions, deletions, substitutions and swaps, without case") {
@@ -53,10 +55,12 @@ TEST_CASE("the edit distance counts insertions, deletions, substitutions and swa
 TEST_CASE("a missing column is answered with what was found, the nearest and the line for desk.toml") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgncy,kind,date\n", small_mapping()),
-                       doctest::Contains("no column \"urgency\" (wanted as urgency); found \"id\", \"text\", \"urgncy\", \"kind\", \"date\"; the nearest is \"urgncy\": if that is it, "
+                       doctest::Contains("no column \"urgency\" (wanted as urgency); found \"id\", \"text\", \"urgncy\", \"kind\", "
+                                         "\"date\"; the nearest is \"urgncy\": if that is it, "
                                          "write [mapping.tickets] urgency = \"urgncy\" into desk.toml"),
                        Error);
-  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,text,urgency,kind,date\n", small_mapping()), doctest::Contains("2 columns are named \"text\""), Error);
+  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,text,urgency,kind,date\n", small_mapping()),
+                       doctest::Contains("2 columns are named \"text\""), Error);
   CHECK_THROWS_AS(read_tickets(folder, "id\n", ColumnMapping{}), Error);
 }
 
@@ -73,15 +77,18 @@ TEST_CASE("column names match whatever their case and outer space, in any order"
 TEST_CASE("an urgency or category that the mapping lacks names row, column and value") {
   const TemporaryFolder folder;
   auto mapping = small_mapping();
-  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,3.0,x,\n2,b,7,x,\n", mapping), doctest::Contains("row 3, column \"urgency\": \"7\" is no urgency; wanted 1 to 5"), Error);
+  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,3.0,x,\n2,b,7,x,\n", mapping),
+                       doctest::Contains("row 3, column \"urgency\": \"7\" is no urgency; wanted 1 to 5"), Error);
   CHECK_THROWS_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,2.5,x,\n", mapping), Error);
   CHECK_THROWS_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,nan,x,\n", mapping), Error);
   mapping.urgency_labels = {{"blocker", 1}, {"low", 4}};
   CHECK(read_tickets(folder, "id,text,urgency,kind,date\n1,a, Blocker ,x,\n2,b,,x,\n", mapping)[0].urgency == 1);
-  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,high,x,\n", mapping), doctest::Contains("the urgency \"high\" is not in the mapping, which knows \"blocker\", \"low\""), Error);
+  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,high,x,\n", mapping),
+                       doctest::Contains("the urgency \"high\" is not in the mapping, which knows \"blocker\", \"low\""), Error);
   mapping.category_labels = {{"x", "Printing"}};
   CHECK(read_tickets(folder, "id,text,urgency,kind,date\n1,a,low,X,\n", mapping)[0].category == "Printing");
-  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,low,y,\n", mapping), doctest::Contains("row 2, column \"kind\": the category \"y\""), Error);
+  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n1,a,low,y,\n", mapping),
+                       doctest::Contains("row 2, column \"kind\": the category \"y\""), Error);
 }
 
 TEST_CASE("activities inside a ticket that are no list of objects are refused with their row") {
@@ -91,7 +98,8 @@ TEST_CASE("activities inside a ticket that are no list of objects are refused wi
   mapping.activities = "acts";
   for (const char* cell : {"{}", "\"[1]\"", "[{]"}) {
     CAPTURE(cell);
-    CHECK_THROWS_WITH_AS(read_tickets(folder, std::string("id,text,acts\n1,a,") + cell + "\n", mapping), doctest::Contains("row 2, column \"acts\""), Error);
+    CHECK_THROWS_WITH_AS(read_tickets(folder, std::string("id,text,acts\n1,a,") + cell + "\n", mapping),
+                         doctest::Contains("row 2, column \"acts\""), Error);
   }
 }
 
@@ -100,7 +108,10 @@ TEST_CASE("no preset maps what is known at closing alone to a ticket's problem")
   for (const auto& name : names) CHECK(mapping_preset(name).name == name);
   const auto mendeley = mapping_preset("mendeley");
   CHECK(mendeley.ignored_activity_types == std::vector<std::string>{"closing_template"});
-  for (const auto& column : {mendeley.tickets.subject, mendeley.tickets.problem, mendeley.tickets.category, mendeley.tickets.area, mendeley.tickets.issue})
-    for (const char* leak : {"resolved_at", "processing_steps", "resolution_code", "resolution_text", "technician_problem", "investigation"}) CHECK(column != leak);
+  for (const auto& column :
+       {mendeley.tickets.subject, mendeley.tickets.problem, mendeley.tickets.category, mendeley.tickets.area, mendeley.tickets.issue})
+    for (const char* leak :
+         {"resolved_at", "processing_steps", "resolution_code", "resolution_text", "technician_problem", "investigation"})
+      CHECK(column != leak);
   CHECK_THROWS_WITH_AS(mapping_preset("sap"), doctest::Contains("\"seed\", \"mendeley\", \"thunderbird\", \"tobi\""), Error);
 }

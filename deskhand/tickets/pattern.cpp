@@ -17,7 +17,9 @@ struct FreeContext {
 
 }  // namespace
 
-void Pattern::Free::operator()(pcre2_real_code_8* code) const noexcept { pcre2_code_free(code); }
+void Pattern::Free::operator()(pcre2_real_code_8* code) const noexcept {
+  pcre2_code_free(code);
+}
 
 Pattern::Pattern(std::string_view expression) {
   int fault = 0;
@@ -25,7 +27,7 @@ Pattern::Pattern(std::string_view expression) {
   constexpr auto kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF;
   code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(), kOptions, &fault, &at, nullptr));
   if (!code_) fail_assertion("pcre2_compile", fmt::format("a pattern compiles; this one does not at {}: {}", at, expression).c_str());
-  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);   // where there is no compiler the interpreter matches
+  pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where there is no compiler the interpreter matches
 }
 
 std::optional<Match> Pattern::find(std::string_view text, std::size_t from) const {
@@ -34,7 +36,8 @@ std::optional<Match> Pattern::find(std::string_view text, std::size_t from) cons
   if (!data || !context) throw Error(ExitCode::kTooLarge, "out of memory");
   pcre2_set_match_limit(context.get(), 1'000'000);
   pcre2_set_depth_limit(context.get(), 10'000);
-  const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""), text.size(), from, 0, data.get(), context.get());
+  const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""), text.size(), from, 0, data.get(),
+                                context.get());
   if (found < 0) return std::nullopt;
   const auto* places = pcre2_get_ovector_pointer(data.get());
   return Match{places[0], places[1]};
@@ -46,7 +49,7 @@ bool Pattern::replace_all(std::string& text, std::string_view with) const {
   std::string out;
   std::size_t copied = 0;
   while (match) {
-    if (match->end == match->begin) break;   // an empty match replaces nothing
+    if (match->end == match->begin) break;  // an empty match replaces nothing
     out.append(text, copied, match->begin - copied);
     out += with;
     copied = match->end;

@@ -1,5 +1,5 @@
-// A compiled PCRE2 pattern over UTF-8, Unicode-aware, without case, ^ and $ at every line. Bounded: a text on which it would backtrack without
-// end counts as not matching.
+// A compiled PCRE2 pattern over UTF-8, Unicode-aware, without case, ^ and $ at every line. Bounded: a text on which it would backtrack
+// without end counts as not matching.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -17,10 +17,10 @@ struct Match {
 
 class Pattern {
  public:
-  explicit Pattern(std::string_view expression);   // our own expressions: a bad one is an assertion
+  explicit Pattern(std::string_view expression);  // our own expressions: a bad one is an assertion
   std::optional<Match> find(std::string_view text, std::size_t from = 0) const;
   bool matches(std::string_view text) const { return find(text).has_value(); }
-  bool replace_all(std::string& text, std::string_view with) const;   // true if anything was
+  bool replace_all(std::string& text, std::string_view with) const;  // true if anything was
 
  private:
   struct Free {

@@ -18,13 +18,14 @@ std::string now_utc() {
   const auto midnight = std::chrono::floor<std::chrono::days>(now);
   const std::chrono::year_month_day day(midnight);
   const auto clock = (now - midnight).count();
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()), clock / 3600,
-                     clock / 60 % 60, clock % 60);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
+                     static_cast<unsigned>(day.day()), clock / 3600, clock / 60 % 60, clock % 60);
 }
 
 class Preparation {
  public:
-  Preparation(const PrepareSettings& settings, Database& database) : settings_(settings), database_(database), writer_(database), cleaner_(settings.clean) {}
+  Preparation(const PrepareSettings& settings, Database& database)
+      : settings_(settings), database_(database), writer_(database), cleaner_(settings.clean) {}
 
   PrepareReport run() {
     Transaction transaction(database_);
@@ -37,7 +38,12 @@ class Preparation {
     const auto when = now_utc();
     for (std::size_t i = 0; i < report_.files.size(); ++i) {
       const auto& file = report_.files[i];
-      writer_.log({.when = when, .role = i < settings_.ticket_files.size() ? "tickets" : "history", .file = file.file, .sha256 = file.sha256, .rows = file.rows, .counts = counts});
+      writer_.log({.when = when,
+                   .role = i < settings_.ticket_files.size() ? "tickets" : "history",
+                   .file = file.file,
+                   .sha256 = file.sha256,
+                   .rows = file.rows,
+                   .counts = counts});
     }
     transaction.commit();
     return std::move(report_);
@@ -94,14 +100,17 @@ class Preparation {
       unknown_.insert(activity.ticket_id);
       return;
     }
-    if (renewed_.insert(activity.ticket_id).second) writer_.drop_activities(activity.ticket_id);   // an import replaces, it does not add
+    if (renewed_.insert(activity.ticket_id).second) writer_.drop_activities(activity.ticket_id);  // an import replaces, it does not add
     touched_.insert(activity.ticket_id);
     writer_.put(activity, sequence_++);
   }
 
   void join() {
     TicketStore store(database_);
-    Progress progress({.what = "joining tickets and history", .unit = "tickets", .total = static_cast<std::int64_t>(touched_.size()), .quiet = settings_.quiet});
+    Progress progress({.what = "joining tickets and history",
+                       .unit = "tickets",
+                       .total = static_cast<std::int64_t>(touched_.size()),
+                       .quiet = settings_.quiet});
     for (const auto& id : touched_) {
       check_interrupt();
       progress.advance();
@@ -149,7 +158,8 @@ PrepareReport prepare(const PrepareSettings& settings, Database& database) {
 std::string PrepareReport::json() const {
   Json object;
   object["files"] = Json::array();
-  for (const auto& file : files) object["files"].push_back({{"file", file.file}, {"kind", file.description}, {"sha256", file.sha256}, {"rows", file.rows}});
+  for (const auto& file : files)
+    object["files"].push_back({{"file", file.file}, {"kind", file.description}, {"sha256", file.sha256}, {"rows", file.rows}});
   object["ticket_rows"] = ticket_rows;
   object["history_rows"] = history_rows;
   object["tickets"] = tickets;
@@ -171,7 +181,8 @@ std::string PrepareReport::json() const {
   for (const auto& [category, count] : categories) object["categories"][category] = count;
   object["cleaned_texts"] = cleaning.texts;
   object["cleaning"] = Json::object();
-  for (std::size_t rule = 0; rule < kCleanRules; ++rule) object["cleaning"][std::string(name_of(static_cast<CleanRule>(rule)))] = cleaning.changed[rule];
+  for (std::size_t rule = 0; rule < kCleanRules; ++rule)
+    object["cleaning"][std::string(name_of(static_cast<CleanRule>(rule)))] = cleaning.changed[rule];
   return write_json(object);
 }
 
@@ -179,8 +190,10 @@ std::string PrepareReport::text() const {
   std::string out;
   for (const auto& file : files) out += fmt::format("{}: {} rows ({})\n", file.file, file.rows, file.description);
   out += fmt::format("{} tickets with {} activities; {} without history\n", tickets, activities, without_history);
-  out += fmt::format("missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be read\n", no_subject, no_problem,
-                     no_solution, no_urgency, no_category, empty_activities, unread_dates);
+  out += fmt::format(
+      "missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be "
+      "read\n",
+      no_subject, no_problem, no_solution, no_urgency, no_category, empty_activities, unread_dates);
   for (const auto& [why, rows] : skipped) out += fmt::format("skipped: {} x {}\n", rows, why);
   if (unknown_tickets) out += fmt::format("the history names {} tickets that the ticket files lack\n", unknown_tickets);
   out += "urgency:";

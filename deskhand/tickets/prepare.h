@@ -15,11 +15,11 @@ namespace deskhand {
 
 struct PrepareSettings {
   std::vector<std::filesystem::path> ticket_files, history_files;
-  std::string ticket_sheet, history_sheet;   // empty: the first
+  std::string ticket_sheet, history_sheet;  // empty: the first
   ColumnMapping mapping;
   CleanStyle clean = CleanStyle::kFull;
-  TableOptions table;                        // delimiter, encoding, limits
-  bool quiet = false;                        // no progress on stderr
+  TableOptions table;  // delimiter, encoding, limits
+  bool quiet = false;  // no progress on stderr
 };
 
 struct PrepareReport {
@@ -29,18 +29,18 @@ struct PrepareReport {
   };
   std::vector<File> files;
   std::int64_t ticket_rows = 0, history_rows = 0;
-  std::int64_t tickets = 0;                  // in the database afterwards, from this import
-  std::int64_t activities = 0;               // stored
-  std::map<std::string, std::int64_t> skipped;   // why -> rows: "ticket row without an id", "history of an unknown ticket", ...
-  std::int64_t no_subject = 0, no_problem = 0, no_solution = 0, no_urgency = 0, no_category = 0;   // of `tickets`, before any fallback
-  std::int64_t without_history = 0;          // query and resolution fell back to problem and solution
-  std::int64_t empty_activities = 0, unread_dates = 0, unknown_tickets = 0;   // unknown_tickets: distinct ids in the history alone
+  std::int64_t tickets = 0;                     // in the database afterwards, from this import
+  std::int64_t activities = 0;                  // stored
+  std::map<std::string, std::int64_t> skipped;  // why -> rows: "ticket row without an id", "history of an unknown ticket", ...
+  std::int64_t no_subject = 0, no_problem = 0, no_solution = 0, no_urgency = 0, no_category = 0;  // of `tickets`, before any fallback
+  std::int64_t without_history = 0;                                          // query and resolution fell back to problem and solution
+  std::int64_t empty_activities = 0, unread_dates = 0, unknown_tickets = 0;  // unknown_tickets: distinct ids in the history alone
   std::map<int, std::int64_t> urgencies;
   std::map<std::string, std::int64_t> categories;
   CleanCounts cleaning;
 
-  std::string json() const;                  // one line, for --json and the import log
-  std::string text() const;                  // lines for a person
+  std::string json() const;  // one line, for --json and the import log
+  std::string text() const;  // lines for a person
 };
 
 PrepareReport prepare(const PrepareSettings& settings, Database& database);

@@ -21,7 +21,8 @@ using Mode = Database::Mode;
 namespace {
 
 constexpr const char* kTickets =
-    "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT\r\n"
+    "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,"
+    "ACCOUNTID,ACCOUNT\r\n"
     "1,,ERP,Printing,Defect,14/03/2024,15/03/2024,Jam,3,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n"
     "2,,ERP,Stock,Defect,01/02/2024,,,2,count is off,Recounted,,A1,Acme\r\n"
     ",,ERP,Stock,Defect,,,,1,no id,,,,\r\n"
@@ -51,7 +52,8 @@ PrepareSettings write_desk(const TemporaryFolder& folder, std::string_view ticke
 
 TEST_CASE("the history is read by date with undated steps last; the first step is the query, the others the resolution") {
   Ticket ticket{.problem = "p", .solution = "s"};
-  for (const auto& [created, text] : {std::pair{"", "undated"}, {"2024-02-01", "second"}, {"2024-01-31T23:59:00", "first"}, {"2024-02-01", "third"}, {"2024-02-02", " "}})
+  for (const auto& [created, text] :
+       {std::pair{"", "undated"}, {"2024-02-01", "second"}, {"2024-01-31T23:59:00", "first"}, {"2024-02-01", "third"}, {"2024-02-02", " "}})
     ticket.activities.push_back({.created = created, .text = text});
   sort_history(ticket.activities);
   Cleaner cleaner;
@@ -151,7 +153,8 @@ TEST_CASE("a desk's database is told from others and from newer ones") {
   const TemporaryFolder folder;
   CHECK_THROWS_AS(open_desk_database(folder.path() / "none.db", Mode::kReadOnly), Error);
   { Database(folder.path() / "other.db", Mode::kCreate).execute("CREATE TABLE t(a)"); }
-  CHECK_THROWS_WITH_AS(open_desk_database(folder.path() / "other.db", Mode::kReadWrite), doctest::Contains("belongs to another program"), Error);
+  CHECK_THROWS_WITH_AS(open_desk_database(folder.path() / "other.db", Mode::kReadWrite), doctest::Contains("belongs to another program"),
+                       Error);
   { open_desk_database(folder.path() / "desk.db", Mode::kCreate).execute("CREATE TABLE cases(a)"); }
   { open_desk_database(folder.path() / "desk.db", Mode::kReadOnly); }
   { open_desk_database(folder.path() / "desk.db", Mode::kReadWrite).execute("PRAGMA user_version = 99"); }
@@ -164,7 +167,15 @@ TEST_CASE("the store gives back a ticket as it was put, and parts as they were s
   TicketStore store(database);
   std::vector<Ticket> tickets;
   for (int i = 0; i < 5; ++i) {
-    tickets.push_back({.id = std::to_string(i), .subject = "ü", .problem = "p", .urgency = i, .category = "c", .query = "q", .resolution = "r", .received = "2024", .clean_problem = "cp"});
+    tickets.push_back({.id = std::to_string(i),
+                       .subject = "ü",
+                       .problem = "p",
+                       .urgency = i,
+                       .category = "c",
+                       .query = "q",
+                       .resolution = "r",
+                       .received = "2024",
+                       .clean_problem = "cp"});
     tickets.back().activities = {{.id = "a", .text = "x\ny"}, {.text = "z"}};
   }
   store.upsert(tickets);
@@ -188,13 +199,16 @@ TEST_CASE("the store gives back a ticket as it was put, and parts as they were s
 
 TEST_CASE("training files hold the seed's texts to the letter and tickets without labels are left out") {
   const TemporaryFolder folder;
-  const std::vector<Ticket> tickets = {{.id = "1", .urgency = 2, .category = "Printing", .query = "it\n \"jams\"", .solution = "cleaned,  it"}, {.id = "2", .query = "x", .solution = "y"}};
+  const std::vector<Ticket> tickets = {
+      {.id = "1", .urgency = 2, .category = "Printing", .query = "it\n \"jams\"", .solution = "cleaned,  it"},
+      {.id = "2", .query = "x", .solution = "y"}};
   const auto done = write_training_files(folder.path() / "out", tickets, std::span(tickets).subspan(1));
   CHECK(done.train == 1);
   CHECK(done.test == 0);
   CHECK(done.left_out == 2);
   CHECK(read_text_file(folder.path() / "out/train.jsonl") ==
-        "{\"instruction\":\"Classify and resolve this support ticket using the following details:\\n- Problem: it \\\"jams\\\"\",\"output\":\"- Urgency: 2\\n- Category: "
+        "{\"instruction\":\"Classify and resolve this support ticket using the following details:\\n- Problem: it "
+        "\\\"jams\\\"\",\"output\":\"- Urgency: 2\\n- Category: "
         "Printing\\n- Solution: cleaned, it\"}\n");
   const auto table = open_table(folder.path() / "out/train.csv");
   Row row;

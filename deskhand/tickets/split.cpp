@@ -13,9 +13,11 @@ namespace deskhand {
 namespace {
 
 std::int64_t test_rows(std::int64_t count, double share) {
-  if (!(share > 0 && share < 1)) throw Error(ExitCode::kUsage, "the test share must lie between 0 and 1, for example 0.05; found {}", share);
+  if (!(share > 0 && share < 1))
+    throw Error(ExitCode::kUsage, "the test share must lie between 0 and 1, for example 0.05; found {}", share);
   const auto rows = static_cast<std::int64_t>(std::ceil(share * static_cast<double>(count)));
-  if (rows < 1 || rows >= count) throw Error(ExitCode::kUsage, "{} tickets cannot be split with a test share of {}: both sides need one at least", count, share);
+  if (rows < 1 || rows >= count)
+    throw Error(ExitCode::kUsage, "{} tickets cannot be split with a test share of {}: both sides need one at least", count, share);
   return rows;
 }
 
@@ -28,13 +30,13 @@ Split from_marks(const std::vector<bool>& is_test) {
 }  // namespace
 
 std::vector<std::int64_t> numpy_permutation(std::int64_t count, std::uint32_t seed) {
-  std::mt19937 twister(seed);   // seeded as numpy's RandomState(int) is
+  std::mt19937 twister(seed);  // seeded as numpy's RandomState(int) is
   std::mt19937_64::result_type draw = 0;
   std::vector<std::int64_t> order(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)));
   std::iota(order.begin(), order.end(), 0);
   for (auto i = static_cast<std::uint64_t>(order.size()); i-- > 1;) {
     const std::uint64_t mask = ~std::uint64_t{0} >> std::countl_zero(i);
-    do {   // random_interval: one 32-bit word, or two with the high one first
+    do {  // random_interval: one 32-bit word, or two with the high one first
       draw = twister();
       if (i > 0xffffffffu) draw = draw << 32 | twister();
       draw &= mask;
@@ -52,7 +54,7 @@ Split random_split(std::int64_t count, double test_share, std::uint32_t seed) {
 
 Split grouped_split(std::span<const std::int64_t> groups, double test_share, std::uint32_t seed) {
   const auto rows = test_rows(static_cast<std::int64_t>(groups.size()), test_share);
-  std::map<std::int64_t, std::size_t> number_of;   // groups numbered as they first appear, so that their ids don't matter
+  std::map<std::int64_t, std::size_t> number_of;  // groups numbered as they first appear, so that their ids don't matter
   std::vector<std::vector<std::size_t>> members;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const auto [at, is_new] = number_of.try_emplace(groups[i], members.size());
@@ -72,7 +74,8 @@ Split grouped_split(std::span<const std::int64_t> groups, double test_share, std
     if (chosen + static_cast<std::int64_t>(group.size()) <= rows) choose(group);
     if (chosen == rows) break;
   }
-  if (chosen == 0) choose(*std::min_element(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); }));
+  if (chosen == 0)
+    choose(*std::min_element(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); }));
   return from_marks(is_test);
 }
 
@@ -82,7 +85,8 @@ Split time_split(std::span<const std::string> dates, double test_share) {
   for (std::size_t i = 0; i < dates.size(); ++i)
     if (!dates[i].empty()) dated.push_back(i);
   if (static_cast<std::int64_t>(dated.size()) < rows) {
-    throw Error(ExitCode::kUsage, "a split by time needs dates: {} of {} tickets have one, {} are wanted for the test", dated.size(), dates.size(), rows);
+    throw Error(ExitCode::kUsage, "a split by time needs dates: {} of {} tickets have one, {} are wanted for the test", dated.size(),
+                dates.size(), rows);
   }
   std::stable_sort(dated.begin(), dated.end(), [&](auto a, auto b) { return dates[a] < dates[b]; });
   std::vector<bool> is_test(dates.size());

@@ -1,6 +1,6 @@
 // Which tickets are learnt from and which are kept for testing. The random split is scikit-learn's train_test_split to the index: numpy's
-// RandomState(seed).permutation(n), of which the first ceil(share n) are the test. Near copies of a ticket then stand on both sides; the grouped
-// split and the split by time are there so that a measure can be believed.
+// RandomState(seed).permutation(n), of which the first ceil(share n) are the test. Near copies of a ticket then stand on both sides; the
+// grouped split and the split by time are there so that a measure can be believed.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -10,7 +10,7 @@
 namespace deskhand {
 
 struct Split {
-  std::vector<std::int64_t> train, test;   // indices of the rows
+  std::vector<std::int64_t> train, test;  // indices of the rows
 };
 
 // numpy.random.RandomState(seed).permutation(count): Mersenne twister, Fisher-Yates from the end, each draw by masked rejection.

@@ -19,13 +19,16 @@ TEST_CASE("the random split is scikit-learn's train_test_split to the index") {
     CAPTURE(count);
     const auto split = random_split(count);
     CHECK(split.test.size() == one["test_rows"].get<std::size_t>());
-    const auto head = [](const std::vector<std::int64_t>& rows) { return std::vector<std::int64_t>(rows.begin(), rows.begin() + std::min<std::ptrdiff_t>(20, std::ssize(rows))); };
+    const auto head = [](const std::vector<std::int64_t>& rows) {
+      return std::vector<std::int64_t>(rows.begin(), rows.begin() + std::min<std::ptrdiff_t>(20, std::ssize(rows)));
+    };
     CHECK(head(split.test) == one["test"].get<std::vector<std::int64_t>>());
     CHECK(head(split.train) == one["train"].get<std::vector<std::int64_t>>());
     CHECK(sha256(fmt::format("{};{}", fmt::join(split.test, ","), fmt::join(split.train, ","))) == one["sha256"].get<std::string>());
   }
   for (const auto& one : golden["permutations"])
-    CHECK(numpy_permutation(one["count"].get<std::int64_t>(), one["seed"].get<std::uint32_t>()) == one["order"].get<std::vector<std::int64_t>>());
+    CHECK(numpy_permutation(one["count"].get<std::int64_t>(), one["seed"].get<std::uint32_t>()) ==
+          one["order"].get<std::vector<std::int64_t>>());
 }
 
 TEST_CASE("a split that leaves a side empty is refused") {

@@ -35,7 +35,8 @@ constexpr std::array kForeign = {
 std::string_view kind_of_ole(std::span<const std::byte> bytes) {
   constexpr auto kEncrypted = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0"sv;
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.find(kEncrypted) != text.npos) return "a workbook protected by a password; open it in Excel, remove the password and save it again";
+  if (text.find(kEncrypted) != text.npos)
+    return "a workbook protected by a password; open it in Excel, remove the password and save it again";
   return "a workbook of the old .xls kind; open it in Excel or LibreOffice and save it as .xlsx";
 }
 
@@ -46,7 +47,8 @@ std::unique_ptr<TableReader> open_table(const std::filesystem::path& path, const
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   if (text.empty()) throw Error(ExitCode::kBadInput, "{}: the file is empty; wanted a workbook (.xlsx), CSV or JSON lines", path.string());
   if (text.starts_with("PK\3\4") || text.starts_with("PK\5\6")) return open_xlsx(path, options);
-  if (text.starts_with("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1")) throw Error(ExitCode::kBadInput, "{}: this is {}", path.string(), kind_of_ole(file.bytes()));
+  if (text.starts_with("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"))
+    throw Error(ExitCode::kBadInput, "{}: this is {}", path.string(), kind_of_ole(file.bytes()));
   auto start = text.substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
   start.remove_prefix(std::min(start.find_first_not_of(" \t\r\n"), start.size()));
   for (const auto& foreign : kForeign) {
@@ -57,7 +59,8 @@ std::unique_ptr<TableReader> open_table(const std::filesystem::path& path, const
   if (start.starts_with('[')) {
     const auto inside = start.find_first_not_of(" \t\r\n", 1);
     if (inside != start.npos && (start[inside] == '{' || start[inside] == ']'))
-      throw Error(ExitCode::kBadInput, "{}: this is one JSON array; wanted one object a line (for example from `jq -c '.[]'`)", path.string());
+      throw Error(ExitCode::kBadInput, "{}: this is one JSON array; wanted one object a line (for example from `jq -c '.[]'`)",
+                  path.string());
   }
   return open_csv(path, options);
 }

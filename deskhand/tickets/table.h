@@ -14,33 +14,33 @@
 namespace deskhand {
 
 struct Row {
-  std::int64_t number = 0;          // as a person counts: the spreadsheet's row, the CSV record with the header as 1, the line of JSON lines
-  std::vector<std::string> cells;   // as many as the header has names
+  std::int64_t number = 0;         // as a person counts: the spreadsheet's row, the CSV record with the header as 1, the line of JSON lines
+  std::vector<std::string> cells;  // as many as the header has names
 };
 
 struct TableLimits {
-  std::int64_t part_bytes = std::int64_t{4} << 30;           // of one unpacked part of an xlsx file, or of a whole CSV file in memory
-  std::int64_t ratio = 400;                                  // unpacked over packed bytes, looked at beyond 32 MiB unpacked
-  std::int64_t shared_strings = 20'000'000;                  // entries
+  std::int64_t part_bytes = std::int64_t{4} << 30;  // of one unpacked part of an xlsx file, or of a whole CSV file in memory
+  std::int64_t ratio = 400;                         // unpacked over packed bytes, looked at beyond 32 MiB unpacked
+  std::int64_t shared_strings = 20'000'000;         // entries
   std::int64_t shared_string_bytes = std::int64_t{1} << 30;
   std::int64_t cell_bytes = std::int64_t{16} << 20;
-  std::int64_t columns = 16384;                              // Excel's own
+  std::int64_t columns = 16384;  // Excel's own
 };
 
 struct TableOptions {
-  std::string sheet;         // of a workbook; empty: the first
-  char delimiter = 0;        // of CSV; 0: found among , ; tab |
-  std::string encoding;      // of CSV, an ICU name; empty: byte order mark, then a check for UTF-8, then a guess
+  std::string sheet;     // of a workbook; empty: the first
+  char delimiter = 0;    // of CSV; 0: found among , ; tab |
+  std::string encoding;  // of CSV, an ICU name; empty: byte order mark, then a check for UTF-8, then a guess
   TableLimits limits = {};
 };
 
 class TableReader {
  public:
   virtual ~TableReader() = default;
-  virtual const std::vector<std::string>& header() const = 0;   // trimmed; a column without a name has an empty one
-  virtual bool next(Row& row) = 0;                              // false at the end; rows without any text are passed over
-  virtual std::string description() const = 0;                  // "CSV, windows-1252, delimiter ';'" or "workbook, sheet 'Tickets'"
-  virtual double share_read() const = 0;                        // 0..1, for progress
+  virtual const std::vector<std::string>& header() const = 0;  // trimmed; a column without a name has an empty one
+  virtual bool next(Row& row) = 0;                             // false at the end; rows without any text are passed over
+  virtual std::string description() const = 0;                 // "CSV, windows-1252, delimiter ';'" or "workbook, sheet 'Tickets'"
+  virtual double share_read() const = 0;                       // 0..1, for progress
 
   const std::filesystem::path& path() const { return path_; }
 
@@ -58,11 +58,12 @@ std::unique_ptr<TableReader> open_csv(const std::filesystem::path& path, const T
 std::unique_ptr<TableReader> open_jsonl(const std::filesystem::path& path, const TableOptions& options);
 std::vector<std::string> sheet_names(const std::filesystem::path& path);
 
-// Spreadsheet arithmetic, exposed for its tests. A day number of Excel's calendar as ISO text: a date, both with `with_time`, a time alone ("09:12:00") below 1;
-// empty outside 0 .. 9999-12-31. Serials 1..59 of the 1900 calendar are as Excel shows them; 60, its 29 February 1900, becomes the 28th.
+// Spreadsheet arithmetic, exposed for its tests. A day number of Excel's calendar as ISO text: a date, both with `with_time`, a time alone
+// ("09:12:00") below 1; empty outside 0 .. 9999-12-31. Serials 1..59 of the 1900 calendar are as Excel shows them; 60, its 29 February
+// 1900, becomes the 28th.
 std::string date_of_serial(double serial, bool from_1904, bool with_time);
 enum class NumberKind { kNumber, kDate, kDateTime, kDuration };
-NumberKind kind_of_number_format(int id, std::string_view code);   // code: empty for a built-in id
+NumberKind kind_of_number_format(int id, std::string_view code);  // code: empty for a built-in id
 
 // RFC 4180: cells in quotes where they hold a quote, comma, line end or outer space; lines end in "\r\n".
 void append_csv_row(std::string& out, std::span<const std::string> cells, char delimiter = ',');

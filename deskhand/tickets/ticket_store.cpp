@@ -7,7 +7,7 @@
 namespace deskhand {
 namespace {
 
-constexpr std::int64_t kApplication = 0x4445534B;   // "DESK", PRAGMA application_id
+constexpr std::int64_t kApplication = 0x4445534B;  // "DESK", PRAGMA application_id
 
 constexpr const char* kSchema = R"(
 CREATE TABLE tickets(
@@ -27,7 +27,8 @@ CREATE TABLE imports(number INTEGER PRIMARY KEY, at TEXT NOT NULL, role TEXT NOT
 )";
 
 constexpr const char* kColumns =
-    "t.id, t.subject, t.problem, t.urgency, t.category, t.area, t.issue, t.query, t.resolution, t.solution, t.result, t.account_id, t.account, "
+    "t.id, t.subject, t.problem, t.urgency, t.category, t.area, t.issue, t.query, t.resolution, t.solution, t.result, t.account_id, "
+    "t.account, "
     "t.received, t.completed, t.clean_problem, t.resolution_summary";
 
 std::int64_t pragma(Database& database, const char* name) {
@@ -35,7 +36,9 @@ std::int64_t pragma(Database& database, const char* name) {
   return query.step() ? query.integer(0) : 0;
 }
 
-std::string text(const Statement& row, int column) { return std::string(row.text(column)); }
+std::string text(const Statement& row, int column) {
+  return std::string(row.text(column));
+}
 
 Ticket ticket_of(const Statement& row) {
   return {.id = text(row, 0),
@@ -59,7 +62,8 @@ Ticket ticket_of(const Statement& row) {
 }
 
 constexpr const char* kActivities =
-    "SELECT id, user, short_text, created, text, type_code, type FROM activities WHERE ticket_id = ?1 ORDER BY created = '', created, sequence";
+    "SELECT id, user, short_text, created, text, type_code, type FROM activities WHERE ticket_id = ?1 ORDER BY created = '', created, "
+    "sequence";
 
 void read_activities(Statement& query, Ticket& ticket) {
   query.reset();
@@ -78,9 +82,12 @@ void read_activities(Statement& query, Ticket& ticket) {
 
 std::string from_part(Part part) {
   switch (part) {
-    case Part::kTrain: return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'train'";
-    case Part::kTest: return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'test'";
-    case Part::kAll: break;
+    case Part::kTrain:
+      return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'train'";
+    case Part::kTest:
+      return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'test'";
+    case Part::kAll:
+      break;
   }
   return " FROM tickets t";
 }
@@ -94,17 +101,20 @@ Database open_desk_database(const std::filesystem::path& path, Database::Mode mo
   const auto version = pragma(database, "user_version");
   const auto application = pragma(database, "application_id");
   if (version > kDeskSchema) {
-    throw Error(ExitCode::kBadInput, "database {}: written by a newer deskhand (schema {}, this one knows {}); install that version", path.string(), version, kDeskSchema);
+    throw Error(ExitCode::kBadInput, "database {}: written by a newer deskhand (schema {}, this one knows {}); install that version",
+                path.string(), version, kDeskSchema);
   }
   auto tables = database.prepare("SELECT count(*) FROM sqlite_master");
   tables.step();
   const bool is_empty = tables.integer(0) == 0;
   tables.reset();
-  if (application != kApplication && !is_empty) throw Error(ExitCode::kBadInput, "database {}: belongs to another program, not to a desk", path.string());
+  if (application != kApplication && !is_empty)
+    throw Error(ExitCode::kBadInput, "database {}: belongs to another program, not to a desk", path.string());
   if (version == kDeskSchema) return database;
-  if (mode == Database::Mode::kReadOnly) throw Error(ExitCode::kBadInput, "database {}: holds no desk yet; run `deskhand prepare` first", path.string());
+  if (mode == Database::Mode::kReadOnly)
+    throw Error(ExitCode::kBadInput, "database {}: holds no desk yet; run `deskhand prepare` first", path.string());
   Transaction transaction(database);
-  if (pragma(database, "user_version") == 0) {   // another process may have been first
+  if (pragma(database, "user_version") == 0) {  // another process may have been first
     database.execute(kSchema);
     database.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplication, kDeskSchema));
   }
@@ -119,7 +129,8 @@ void TicketStore::upsert(std::span<const Ticket> tickets) {
   for (const auto& ticket : tickets) {
     writer.put(ticket);
     writer.set_texts(ticket.id, ticket.query, ticket.resolution);
-    if (!ticket.clean_problem.empty() || !ticket.resolution_summary.empty()) rewrite.bind(1, ticket.id).bind(2, ticket.clean_problem).bind(3, ticket.resolution_summary).run();
+    if (!ticket.clean_problem.empty() || !ticket.resolution_summary.empty())
+      rewrite.bind(1, ticket.id).bind(2, ticket.clean_problem).bind(3, ticket.resolution_summary).run();
     writer.drop_activities(ticket.id);
     std::int64_t sequence = 0;
     for (auto activity : ticket.activities) {
@@ -170,7 +181,11 @@ std::vector<std::string> TicketStore::ids() {
 }
 
 void TicketStore::set_rewriting(std::string_view id, std::string_view clean_problem, std::string_view resolution_summary) {
-  database_.prepare("UPDATE tickets SET clean_problem = ?2, resolution_summary = ?3 WHERE id = ?1").bind(1, id).bind(2, clean_problem).bind(3, resolution_summary).run();
+  database_.prepare("UPDATE tickets SET clean_problem = ?2, resolution_summary = ?3 WHERE id = ?1")
+      .bind(1, id)
+      .bind(2, clean_problem)
+      .bind(3, resolution_summary)
+      .run();
   if (database_.changes() == 0) throw Error(ExitCode::kNotFound, "no ticket {} in {}", id, database_.path().string());
 }
 
@@ -198,15 +213,22 @@ std::vector<ImportRecord> TicketStore::imports() {
   std::vector<ImportRecord> records;
   auto query = database_.prepare("SELECT at, role, file, sha256, rows, counts FROM imports ORDER BY number");
   while (query.step())
-    records.push_back({.when = text(query, 0), .role = text(query, 1), .file = text(query, 2), .sha256 = text(query, 3), .rows = query.integer(4), .counts = text(query, 5)});
+    records.push_back({.when = text(query, 0),
+                       .role = text(query, 1),
+                       .file = text(query, 2),
+                       .sha256 = text(query, 3),
+                       .rows = query.integer(4),
+                       .counts = text(query, 5)});
   return records;
 }
 
 TicketWriter::TicketWriter(Database& database)
     : put_ticket_(database.prepare(
-          "INSERT INTO tickets(id, subject, problem, urgency, category, area, issue, solution, result, account_id, account, received, completed) "
+          "INSERT INTO tickets(id, subject, problem, urgency, category, area, issue, solution, result, account_id, account, received, "
+          "completed) "
           "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(id) DO UPDATE SET subject = excluded.subject, "
-          "problem = excluded.problem, urgency = excluded.urgency, category = excluded.category, area = excluded.area, issue = excluded.issue, "
+          "problem = excluded.problem, urgency = excluded.urgency, category = excluded.category, area = excluded.area, issue = "
+          "excluded.issue, "
           "solution = excluded.solution, result = excluded.result, account_id = excluded.account_id, account = excluded.account, "
           "received = excluded.received, completed = excluded.completed")),
       set_texts_(database.prepare(
@@ -221,14 +243,22 @@ TicketWriter::TicketWriter(Database& database)
 
 void TicketWriter::put(const Ticket& t) {
   put_ticket_.bind(1, t.id).bind(2, t.subject).bind(3, t.problem).bind(4, t.urgency).bind(5, t.category).bind(6, t.area).bind(7, t.issue);
-  put_ticket_.bind(8, t.solution).bind(9, t.result).bind(10, t.account_id).bind(11, t.account).bind(12, t.received).bind(13, t.completed).run();
+  put_ticket_.bind(8, t.solution)
+      .bind(9, t.result)
+      .bind(10, t.account_id)
+      .bind(11, t.account)
+      .bind(12, t.received)
+      .bind(13, t.completed)
+      .run();
 }
 
 void TicketWriter::set_texts(std::string_view ticket_id, std::string_view query, std::string_view resolution) {
   set_texts_.bind(1, ticket_id).bind(2, query).bind(3, resolution).run();
 }
 
-void TicketWriter::drop_activities(std::string_view ticket_id) { drop_.bind(1, ticket_id).run(); }
+void TicketWriter::drop_activities(std::string_view ticket_id) {
+  drop_.bind(1, ticket_id).run();
+}
 
 void TicketWriter::put(const Activity& a, std::int64_t sequence) {
   put_activity_.bind(1, a.ticket_id).bind(2, sequence).bind(3, a.id).bind(4, a.user).bind(5, a.short_text).bind(6, a.created);
@@ -242,7 +272,9 @@ bool TicketWriter::has(std::string_view ticket_id) {
   return found;
 }
 
-void TicketWriter::remove(std::string_view ticket_id) { remove_.bind(1, ticket_id).run(); }
+void TicketWriter::remove(std::string_view ticket_id) {
+  remove_.bind(1, ticket_id).run();
+}
 
 void TicketWriter::log(const ImportRecord& r) {
   log_.bind(1, r.when).bind(2, r.role).bind(3, r.file).bind(4, r.sha256).bind(5, r.rows).bind(6, r.counts).run();

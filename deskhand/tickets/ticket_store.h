@@ -14,7 +14,7 @@
 
 namespace deskhand {
 
-inline constexpr int kDeskSchema = 1;   // PRAGMA user_version
+inline constexpr int kDeskSchema = 1;  // PRAGMA user_version
 
 // Opens a desk's database and makes or upgrades this room's tables (not when read-only). Other rooms add theirs with CREATE TABLE IF NOT
 // EXISTS. Throws Error(kBadInput) if a newer program wrote it or it is some other program's database.
@@ -23,50 +23,51 @@ Database open_desk_database(const std::filesystem::path& path, Database::Mode mo
 enum class Part { kAll, kTrain, kTest };
 
 struct ImportRecord {
-  std::string when;            // ISO, UTC
-  std::string role;            // "tickets" or "history"
+  std::string when;  // ISO, UTC
+  std::string role;  // "tickets" or "history"
   std::string file, sha256;
   std::int64_t rows = 0;
-  std::string counts;          // JSON
+  std::string counts;  // JSON
 };
 
 class TicketStore {
  public:
-  explicit TicketStore(Database& database) : database_(database) {}   // borrows
+  explicit TicketStore(Database& database) : database_(database) {}  // borrows
 
   // Inserts or replaces by id, with the activities (those of a replaced ticket go). One transaction: all or none.
   void upsert(std::span<const Ticket> tickets);
   std::int64_t count(Part part = Part::kAll);
-  std::optional<Ticket> find(std::string_view id);          // with activities
+  std::optional<Ticket> find(std::string_view id);  // with activities
   // In the order of (received, id). `with_activities` false leaves them empty. The store must not be written to meanwhile.
   void each(Part part, bool with_activities, const std::function<void(const Ticket&)>& visit);
   std::vector<Ticket> all(Part part = Part::kAll, bool with_activities = false);
-  std::vector<std::string> ids();                           // in the order of each()
+  std::vector<std::string> ids();  // in the order of each()
 
   // Rewritten texts of one ticket; either may be empty. Throws Error(kNotFound).
   void set_rewriting(std::string_view id, std::string_view clean_problem, std::string_view resolution_summary);
 
-  // Replaces the split. Tickets in neither list belong to no part. `how`: "random, 5 %, seed 42". Throws Error(kNotFound) for an unknown id.
+  // Replaces the split. Tickets in neither list belong to no part. `how`: "random, 5 %, seed 42". Throws Error(kNotFound) for an unknown
+  // id.
   void set_split(std::span<const std::string> train, std::span<const std::string> test, std::string_view how);
-  std::string split_description();                          // empty: not split yet
+  std::string split_description();  // empty: not split yet
 
-  std::vector<ImportRecord> imports();                      // oldest first
+  std::vector<ImportRecord> imports();  // oldest first
 
  private:
   Database& database_;
 };
 
-// For a writer that has its own transaction (prepare): statements are kept between calls. A replaced ticket keeps its place in the split and,
-// as long as query and resolution stay what they were, their rewriting.
+// For a writer that has its own transaction (prepare): statements are kept between calls. A replaced ticket keeps its place in the split
+// and, as long as query and resolution stay what they were, their rewriting.
 class TicketWriter {
  public:
   explicit TicketWriter(Database& database);
-  void put(const Ticket& ticket);                       // all but query, resolution, their rewriting and the activities
+  void put(const Ticket& ticket);  // all but query, resolution, their rewriting and the activities
   void set_texts(std::string_view ticket_id, std::string_view query, std::string_view resolution);
   void drop_activities(std::string_view ticket_id);
-  void put(const Activity& activity, std::int64_t sequence);   // sequence: the order among those of one date
+  void put(const Activity& activity, std::int64_t sequence);  // sequence: the order among those of one date
   bool has(std::string_view ticket_id);
-  void remove(std::string_view ticket_id);              // with activities and split
+  void remove(std::string_view ticket_id);  // with activities and split
   void log(const ImportRecord& record);
 
  private:

@@ -50,7 +50,8 @@ class Part {
     if (index < 0) throw Error(ExitCode::kBadInput, "{} is missing: the workbook is damaged; open it in Excel and save it again", where_);
     zip_stat_t stat;
     zip_stat_init(&stat);
-    if (zip_stat_index(archive, static_cast<zip_uint64_t>(index), 0, &stat) != 0) throw Error(ExitCode::kBadInput, "{}: {}", where_, zip_strerror(archive));
+    if (zip_stat_index(archive, static_cast<zip_uint64_t>(index), 0, &stat) != 0)
+      throw Error(ExitCode::kBadInput, "{}: {}", where_, zip_strerror(archive));
     if ((stat.valid & ZIP_STAT_ENCRYPTION_METHOD) && stat.encryption_method != ZIP_EM_NONE)
       throw Error(ExitCode::kBadInput, "{}: the workbook is protected by a password; remove it and save again", where_);
     packed_ = std::max<std::int64_t>(static_cast<std::int64_t>(stat.comp_size), 1);
@@ -61,12 +62,15 @@ class Part {
 
   std::size_t read(char* buffer, std::size_t size) {
     const auto got = zip_fread(part_.get(), buffer, size);
-    if (got < 0) throw Error(ExitCode::kBadInput, "{}: damaged: {}; export the workbook again", where_, zip_error_strerror(zip_file_get_error(part_.get())));
+    if (got < 0)
+      throw Error(ExitCode::kBadInput, "{}: damaged: {}; export the workbook again", where_,
+                  zip_error_strerror(zip_file_get_error(part_.get())));
     read_ += got;
     if (read_ > limits_.part_bytes) throw Error(ExitCode::kTooLarge, "{}: unpacks to more than {} bytes", where_, limits_.part_bytes);
     constexpr std::int64_t kSmall = std::int64_t{32} << 20;
     if (read_ > kSmall && read_ / packed_ > limits_.ratio) {
-      throw Error(ExitCode::kTooLarge, "{}: {} packed bytes have become {} and more; no ticket export packs that well, so it is refused", where_, packed_, read_);
+      throw Error(ExitCode::kTooLarge, "{}: {} packed bytes have become {} and more; no ticket export packs that well, so it is refused",
+                  where_, packed_, read_);
     }
     return static_cast<std::size_t>(got);
   }
@@ -105,21 +109,25 @@ class XmlReader {
   std::function<void(std::string_view)> on_end;
   std::function<void(std::string_view)> on_text;
 
-  XmlReader(const XmlReader&) = delete;   // expat holds its address
+  XmlReader(const XmlReader&) = delete;  // expat holds its address
   explicit XmlReader(Part part) : part_(std::move(part)), parser_(XML_ParserCreateNS(nullptr, '|')) {
     if (!parser_) throw Error(ExitCode::kTooLarge, "{}: out of memory", part_.where());
     XML_SetUserData(parser_.get(), this);
     XML_SetElementHandler(
-        parser_.get(), [](void* self, const char* name, const char** attributes) { static_cast<XmlReader*>(self)->start(name, attributes); },
+        parser_.get(),
+        [](void* self, const char* name, const char** attributes) { static_cast<XmlReader*>(self)->start(name, attributes); },
         [](void* self, const char* name) { static_cast<XmlReader*>(self)->end(name); });
     XML_SetCharacterDataHandler(parser_.get(), [](void* self, const char* text, int length) {
       auto& reader = *static_cast<XmlReader*>(self);
-      reader.guarded([&] { if (reader.on_text) reader.on_text({text, static_cast<std::size_t>(length)}); });
+      reader.guarded([&] {
+        if (reader.on_text) reader.on_text({text, static_cast<std::size_t>(length)});
+      });
     });
     XML_SetStartDoctypeDeclHandler(parser_.get(), [](void* self, const char*, const char*, const char*, int) {
       auto& reader = *static_cast<XmlReader*>(self);
       reader.guarded([&] {
-        throw Error(ExitCode::kBadInput, "{}: declares a document type, which no spreadsheet program writes; it is refused for safety", reader.part_.where());
+        throw Error(ExitCode::kBadInput, "{}: declares a document type, which no spreadsheet program writes; it is refused for safety",
+                    reader.part_.where());
       });
     });
   }
@@ -133,15 +141,14 @@ class XmlReader {
     const auto status = XML_Parse(parser_.get(), buffer, static_cast<int>(got), finished_);
     if (fault_) std::rethrow_exception(fault_);
     if (status != XML_STATUS_OK) {
-      throw Error(ExitCode::kBadInput, "{}: not well-formed XML in line {}: {}; the workbook is cut or damaged, export it again", part_.where(),
-                  XML_GetCurrentLineNumber(parser_.get()), XML_ErrorString(XML_GetErrorCode(parser_.get())));
+      throw Error(ExitCode::kBadInput, "{}: not well-formed XML in line {}: {}; the workbook is cut or damaged, export it again",
+                  part_.where(), XML_GetCurrentLineNumber(parser_.get()), XML_ErrorString(XML_GetErrorCode(parser_.get())));
     }
     return !finished_;
   }
 
   void all() {
-    while (step()) {
-    }
+    while (step()) {}
   }
 
   const Part& part() const { return part_; }
@@ -156,7 +163,7 @@ class XmlReader {
   }
 
   template <class Work>
-  void guarded(const Work& work) {   // no exception may cross expat's frames
+  void guarded(const Work& work) {  // no exception may cross expat's frames
     if (fault_) return;
     try {
       work();
@@ -224,7 +231,9 @@ bool to_number(std::string_view text, Number& value) {
   return fault == std::errc() && end == text.data() + text.size();
 }
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == text.npos; }
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == text.npos;
+}
 
 // All strings in one buffer: a million of them cost their bytes and an offset each.
 class SharedStrings {
@@ -272,15 +281,16 @@ struct Sheet {
 };
 
 struct Workbook {
-  std::string part;   // "xl/workbook.xml"
+  std::string part;  // "xl/workbook.xml"
   bool from_1904 = false;
   std::vector<Sheet> sheets;
-  std::string shared_strings, styles;   // empty: none
+  std::string shared_strings, styles;  // empty: none
 };
 
 // A relationship's target, seen from the part that names it.
 std::string resolve(const std::string& from, std::string_view target) {
-  std::filesystem::path path = target.starts_with('/') ? std::filesystem::path(target.substr(1)) : std::filesystem::path(from).parent_path() / target;
+  std::filesystem::path path =
+      target.starts_with('/') ? std::filesystem::path(target.substr(1)) : std::filesystem::path(from).parent_path() / target;
   return path.lexically_normal().generic_string();
 }
 
@@ -297,7 +307,8 @@ std::vector<Relation> relations_of(const std::filesystem::path& path, zip_t* arc
   xml.on_start = [&](std::string_view element, const Attributes& attributes) {
     if (element != "Relationship" || attributes["TargetMode"] == "External") return;
     const std::string_view type = attributes["Type"];
-    relations.push_back({std::string(attributes["Id"]), std::string(type.substr(type.rfind('/') + 1)), resolve(part, attributes["Target"])});
+    relations.push_back(
+        {std::string(attributes["Id"]), std::string(type.substr(type.rfind('/') + 1)), resolve(part, attributes["Target"])});
     if (relations.size() > 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 relations", xml.part().where());
   };
   xml.all();
@@ -309,14 +320,15 @@ Workbook read_workbook(const std::filesystem::path& path, zip_t* archive, const 
   for (const auto& relation : relations_of(path, archive, "", limits))
     if (relation.type == "officeDocument") book.part = relation.target;
   if (book.part.empty()) book.part = "xl/workbook.xml";
-  if (book.part.ends_with(".bin")) throw Error(ExitCode::kBadInput, "{}: this is a binary workbook (.xlsb); save it as .xlsx", path.string());
+  if (book.part.ends_with(".bin"))
+    throw Error(ExitCode::kBadInput, "{}: this is a binary workbook (.xlsb); save it as .xlsx", path.string());
   if (!Part::exists(archive, book.part)) {
     std::string what = "a zip archive without a workbook in it";
     if (Part::exists(archive, "content.xml")) what = "an OpenDocument file; save it as .xlsx";
     if (Part::exists(archive, "word/document.xml")) what = "a Word document";
     throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx), CSV or JSON lines", path.string(), what);
   }
-  std::map<std::string, std::string> worksheet_of;   // relation id -> part
+  std::map<std::string, std::string> worksheet_of;  // relation id -> part
   for (const auto& relation : relations_of(path, archive, book.part, limits)) {
     if (relation.type == "worksheet") worksheet_of[relation.id] = relation.target;
     if (relation.type == "sharedStrings") book.shared_strings = relation.target;
@@ -326,7 +338,7 @@ Workbook read_workbook(const std::filesystem::path& path, zip_t* archive, const 
   xml.on_start = [&](std::string_view element, const Attributes& attributes) {
     if (element == "workbookPr") book.from_1904 = attributes["date1904"] == "1" || attributes["date1904"] == "true";
     if (element != "sheet") return;
-    const auto found = worksheet_of.find(std::string(attributes["id"]));   // chart sheets have no rows
+    const auto found = worksheet_of.find(std::string(attributes["id"]));  // chart sheets have no rows
     if (found != worksheet_of.end()) book.sheets.push_back({std::string(attributes["name"]), found->second});
   };
   xml.all();
@@ -359,18 +371,21 @@ std::vector<NumberKind> read_styles(XmlReader xml) {
 
 class XlsxReader final : public TableReader {
  public:
-  XlsxReader(const std::filesystem::path& path, const TableOptions& options) : TableReader(path), limits_(options.limits), archive_(open_zip(path)) {
+  XlsxReader(const std::filesystem::path& path, const TableOptions& options)
+      : TableReader(path), limits_(options.limits), archive_(open_zip(path)) {
     const auto book = read_workbook(path, archive_.get(), limits_);
     from_1904_ = book.from_1904;
     const auto sheet = options.sheet.empty() ? book.sheets.begin()
-                                             : std::find_if(book.sheets.begin(), book.sheets.end(), [&](const auto& one) { return one.name == options.sheet; });
+                                             : std::find_if(book.sheets.begin(), book.sheets.end(),
+                                                            [&](const auto& one) { return one.name == options.sheet; });
     if (sheet == book.sheets.end()) {
       std::string names;
       for (const auto& one : book.sheets) names += (names.empty() ? "\"" : ", \"") + one.name + "\"";
       throw Error(ExitCode::kBadInput, "{}: no sheet \"{}\"; the workbook has {}", path.string(), options.sheet, names);
     }
     sheet_ = sheet->name;
-    if (!book.styles.empty() && Part::exists(archive_.get(), book.styles)) kinds_ = read_styles(XmlReader(Part(path, archive_.get(), book.styles, limits_)));
+    if (!book.styles.empty() && Part::exists(archive_.get(), book.styles))
+      kinds_ = read_styles(XmlReader(Part(path, archive_.get(), book.styles, limits_)));
     if (!book.shared_strings.empty() && Part::exists(archive_.get(), book.shared_strings))
       strings_.read(XmlReader(Part(path, archive_.get(), book.shared_strings, limits_)), limits_);
 
@@ -378,9 +393,9 @@ class XlsxReader final : public TableReader {
     xml_->on_start = [this](std::string_view name, const Attributes& attributes) { start(name, attributes); };
     xml_->on_text = [this](std::string_view text) { take(text); };
     xml_->on_end = [this](std::string_view name) { end(name); };
-    while (ready_.empty() && xml_->step()) {
-    }
-    if (ready_.empty()) throw Error(ExitCode::kBadInput, "{}: the sheet \"{}\" is empty; wanted column names in its first row", path.string(), sheet_);
+    while (ready_.empty() && xml_->step()) {}
+    if (ready_.empty())
+      throw Error(ExitCode::kBadInput, "{}: the sheet \"{}\" is empty; wanted column names in its first row", path.string(), sheet_);
     for (auto& [column, text] : ready_.front().cells) {
       if (header_.size() <= column) header_.resize(column + 1);
       const auto first = text.find_first_not_of(" \t\r\n");
@@ -392,8 +407,7 @@ class XlsxReader final : public TableReader {
   const std::vector<std::string>& header() const override { return header_; }
 
   bool next(Row& row) override {
-    while (ready_.empty() && xml_->step()) {
-    }
+    while (ready_.empty() && xml_->step()) {}
     if (ready_.empty()) return false;
     row.number = ready_.front().number;
     row.cells.assign(header_.size(), {});
@@ -409,7 +423,7 @@ class XlsxReader final : public TableReader {
  private:
   struct SparseRow {
     std::int64_t number = 0;
-    std::vector<std::pair<std::size_t, std::string>> cells;   // that have text
+    std::vector<std::pair<std::size_t, std::string>> cells;  // that have text
   };
 
   std::string where() const { return fmt::format("{}: sheet \"{}\", row {}, column {}", path_.string(), sheet_, row_.number, column_ + 1); }
@@ -419,7 +433,8 @@ class XlsxReader final : public TableReader {
       std::int64_t number = 0;
       if (!to_number(attributes["r"], number)) number = last_row_ + 1;
       if (number <= last_row_ || number > (1 << 20)) {
-        throw Error(ExitCode::kBadInput, "{}: sheet \"{}\": row number {} after {}; the workbook is damaged, save it again", path_.string(), sheet_, number, last_row_);
+        throw Error(ExitCode::kBadInput, "{}: sheet \"{}\": row number {} after {}; the workbook is damaged, save it again", path_.string(),
+                    sheet_, number, last_row_);
       }
       row_ = {.number = number};
       next_column_ = 0;
@@ -436,7 +451,8 @@ class XlsxReader final : public TableReader {
         if (column == 0) throw Error(ExitCode::kBadInput, "{}: a cell calls itself \"{}\"", where(), reference.substr(0, 20));
         column_ = column - 1;
       }
-      if (static_cast<std::int64_t>(column_) >= limits_.columns) throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where(), limits_.columns);
+      if (static_cast<std::int64_t>(column_) >= limits_.columns)
+        throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where(), limits_.columns);
       next_column_ = column_ + 1;
       type_ = attributes["t"];
       style_ = 0;
@@ -453,7 +469,8 @@ class XlsxReader final : public TableReader {
   void take(std::string_view text) {
     if (!in_value_) return;
     value_ += text;
-    if (static_cast<std::int64_t>(value_.size()) > limits_.cell_bytes) throw Error(ExitCode::kTooLarge, "{}: a text of more than {} bytes", where(), limits_.cell_bytes);
+    if (static_cast<std::int64_t>(value_.size()) > limits_.cell_bytes)
+      throw Error(ExitCode::kTooLarge, "{}: a text of more than {} bytes", where(), limits_.cell_bytes);
   }
 
   void end(std::string_view name) {
@@ -476,13 +493,14 @@ class XlsxReader final : public TableReader {
       std::size_t index = 0;
       if (is_blank(value_)) return {};
       if (!to_number(value_, index) || index >= strings_.size())
-        throw Error(ExitCode::kBadInput, "{}: asks for shared string {} of {}; the workbook is damaged, save it again", where(), value_.substr(0, 20), strings_.size());
+        throw Error(ExitCode::kBadInput, "{}: asks for shared string {} of {}; the workbook is damaged, save it again", where(),
+                    value_.substr(0, 20), strings_.size());
       return std::string(strings_[index]);
     }
     if (type_ == "b") return is_blank(value_) ? "" : value_ == "0" || value_ == "false" ? "false" : "true";
     if (type_ == "inlineStr" || type_ == "str") return unescape(value_);
     if (type_ == "e") return value_;
-    if (type_ == "d") {   // ISO already; a fraction of a second and a Z say nothing here
+    if (type_ == "d") {  // ISO already; a fraction of a second and a Z say nothing here
       auto text = value_.substr(0, value_.find('.'));
       if (text.ends_with('Z')) text.pop_back();
       return text;
@@ -498,7 +516,8 @@ class XlsxReader final : public TableReader {
       if (auto date = date_of_serial(number, from_1904_, kind == NumberKind::kDateTime); !date.empty()) return date;
     }
     if (!std::isfinite(number)) return value_;
-    return number == std::floor(number) && std::abs(number) < 1e15 ? fmt::format("{}", static_cast<std::int64_t>(number)) : fmt::format("{:.15g}", number);
+    return number == std::floor(number) && std::abs(number) < 1e15 ? fmt::format("{}", static_cast<std::int64_t>(number))
+                                                                   : fmt::format("{:.15g}", number);
   }
 
   TableLimits limits_;
@@ -509,7 +528,7 @@ class XlsxReader final : public TableReader {
   SharedStrings strings_;
   std::unique_ptr<XmlReader> xml_;
   std::vector<std::string> header_;
-  std::deque<SparseRow> ready_;   // of the last piece of XML: bounded by its size
+  std::deque<SparseRow> ready_;  // of the last piece of XML: bounded by its size
 
   SparseRow row_;
   std::int64_t last_row_ = 0;
@@ -521,7 +540,9 @@ class XlsxReader final : public TableReader {
 
 }  // namespace
 
-std::unique_ptr<TableReader> open_xlsx(const std::filesystem::path& path, const TableOptions& options) { return std::make_unique<XlsxReader>(path, options); }
+std::unique_ptr<TableReader> open_xlsx(const std::filesystem::path& path, const TableOptions& options) {
+  return std::make_unique<XlsxReader>(path, options);
+}
 
 std::vector<std::string> sheet_names(const std::filesystem::path& path) {
   const auto archive = open_zip(path);
@@ -539,7 +560,7 @@ std::string date_of_serial(double serial, bool from_1904, bool with_time) {
   if (from_1904) {
     day += 1462;
   } else if (day < 60) {
-    day += 1;   // days before the 29 February 1900 that never was
+    day += 1;  // days before the 29 February 1900 that never was
   }
   // Days since 1899-12-30 to a civil date: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
   const auto z = day - 25569 + 719468;
@@ -556,7 +577,7 @@ std::string date_of_serial(double serial, bool from_1904, bool with_time) {
 }
 
 NumberKind kind_of_number_format(int id, std::string_view code) {
-  if (code.empty()) {   // built in, ECMA-376 part 1, 18.8.30, with those of the East Asian lists
+  if (code.empty()) {  // built in, ECMA-376 part 1, 18.8.30, with those of the East Asian lists
     if (id == 46) return NumberKind::kDuration;
     if (id == 18 || id == 19 || id == 20 || id == 21 || id == 22 || id == 45 || id == 47) return NumberKind::kDateTime;
     if ((id >= 14 && id <= 17) || (id >= 27 && id <= 36) || (id >= 50 && id <= 58)) return NumberKind::kDate;
