@@ -132,7 +132,7 @@ void write_npy(const std::filesystem::path& path, std::span<const float> values,
   head += static_cast<char>(dictionary.size() >> 8);
   AtomicFile file(path);
   file.write(head + dictionary);
-  file.write({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+  if (!values.empty()) file.write({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
   file.commit();
 }
 
