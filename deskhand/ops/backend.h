@@ -22,7 +22,7 @@ struct CpuFeatures {
 
 // How products with frozen weights are computed on the CPU.
 enum class Compute : std::uint8_t {
-  kAuto,  // 8-bit activations for quantised weights; dense weights in f32, or bf16 if they are bf16 and the CPU multiplies bf16
+  kAuto,  // 8-bit activations for quantised weights, f32 for all others
   kF32,   // weights widened to f32
   kBF16,  // inputs rounded to bf16, sums in f32
   kInt8   // inputs quantised to 8 bits a block of 32, sums exact in int32 inside a block, f32 across blocks

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 
+#include "deskhand/ops/cpu/dense.h"
 #include "deskhand/ops/cpu/quantised.h"
 #include "deskhand/ops/cpu/split.h"
-#include "deskhand/ops/dequantize.h"
 
 namespace deskhand::cpu {
 namespace {
@@ -183,31 +183,10 @@ void multiply_many(const Backend& on, std::span<const LinearPart> parts, ConstVi
 bool multiplies_in_8_bits(const Backend&, const LinearPart&) {
   return false;
 }
+constexpr int kMostFewTokens = 0;
 void multiply_few(const Backend&, std::span<const LinearPart>, ConstView) {}
+void multiply_many(const Backend&, std::span<const LinearPart>, ConstView) {}
 #endif
-
-void multiply_plain(const Backend& on, const LinearPart& part, ConstView x) {
-  const std::int64_t inputs = x.shape()[1], tokens = x.shape()[0];
-  float* const rows = on.workspace->get<float>(0, on.pool->size() * inputs);
-  const std::int64_t outputs = part.weight.shape()[0];
-  split(on, outputs, 8, [&](std::int64_t begin, std::int64_t end, int worker) {
-    float* const row = rows + worker * inputs;
-    for (std::int64_t o = begin; o < end; ++o) {
-      reference::dequantize(View(std::span(row, static_cast<std::size_t>(inputs)), {1, inputs}), part.weight.rows(o, 1));
-      for (std::int64_t token = 0; token < tokens; ++token) {
-        const float* in = x.floats().data() + token * inputs;
-        float sums[8] = {};
-        std::int64_t i = 0;
-        for (; i + 8 <= inputs; i += 8)
-          for (int lane = 0; lane < 8; ++lane) sums[lane] += row[i + lane] * in[i + lane];
-        float sum = part.bias.empty() ? 0 : part.bias.floats()[o];
-        for (const float lane : sums) sum += lane;
-        for (; i < inputs; ++i) sum += row[i] * in[i];
-        part.out.floats()[token * outputs + o] = sum;
-      }
-    }
-  });
-}
 
 }  // namespace
 
@@ -218,7 +197,7 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
     if (multiplies_in_8_bits(on, part))
       any = true;
     else
-      multiply_plain(on, part, x);
+      multiply_dense(on, part, x);
   if (!any) return;
   if (x.shape()[0] <= kMostFewTokens)
     multiply_few(on, parts, x);

@@ -447,6 +447,48 @@ TARGET void quantise(const float* x, std::int64_t inputs, std::int64_t padded, s
   }
 }
 
+// 256 weights at a time: unpacked as for a panel of one row, then scaled.
+TARGET void dequantise(DType type, const std::uint8_t* row, std::int64_t inputs, float* out) {
+  const std::int64_t step = block_elements(type), share = type == DType::kQ6_K ? 16 : 32;
+  const bool affine = panel_kind(type) == PanelKind::kAffine;
+  const float centre = type == DType::kQ4_0 ? 8 : type == DType::kQ5_0 ? 16 : type == DType::kQ6_K ? 32 : 128;
+  for (std::int64_t at = 0; at < inputs; at += step, row += block_bytes(type)) {
+    std::uint8_t u[256];
+    float d[16], m[8];
+    switch (type) {
+      case DType::kQ4_0:
+        unpack_simple<DType::kQ4_0>(row, step, 1, false, u, d, m);
+        break;
+      case DType::kQ4_1:
+        unpack_simple<DType::kQ4_1>(row, step, 1, false, u, d, m);
+        break;
+      case DType::kQ5_0:
+        unpack_simple<DType::kQ5_0>(row, step, 1, false, u, d, m);
+        break;
+      case DType::kQ5_1:
+        unpack_simple<DType::kQ5_1>(row, step, 1, false, u, d, m);
+        break;
+      case DType::kQ8_0:
+        unpack_simple<DType::kQ8_0>(row, step, 1, false, u, d, m);
+        break;
+      case DType::kQ4_K:
+        unpack_k<DType::kQ4_K>(row, step, 1, u, d, m);
+        break;
+      case DType::kQ5_K:
+        unpack_k<DType::kQ5_K>(row, step, 1, u, d, m);
+        break;
+      default:
+        unpack_q6_k(row, step, 1, u, d);
+        break;
+    }
+    for (std::int64_t i = 0; i < step; i += 8) {
+      const float scale = d[i / share], minimum = affine ? m[i / share] : scale * centre;
+      const __m256 w = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(u + i))));
+      _mm256_storeu_ps(out + at + i, _mm256_fmsub_ps(w, _mm256_set1_ps(scale), _mm256_set1_ps(minimum)));
+    }
+  }
+}
+
 void unpack_panel(const RowTask& task, std::int64_t inputs, int height, bool keep_sign, const Panel& panel) {
   unpack_rows(task, inputs, height, keep_sign, panel);
 }

@@ -1,0 +1,172 @@
+#include "deskhand/ops/cpu/attend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "deskhand/ops/cpu/highway.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "deskhand/ops/cpu/attend.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.
+#include <hwy/contrib/math/math-inl.h>
+
+#include <hwy/highway.h>
+#include "deskhand/ops/cpu/multiply_rows-inl.h"
+
+#ifndef DESKHAND_ATTEND_LAYOUT
+#define DESKHAND_ATTEND_LAYOUT
+namespace deskhand::cpu {
+
+constexpr int kMostRows = 6;       // queries met at once, as multiply_rows takes them
+constexpr std::int64_t kRun = 64;  // keys met at once
+constexpr float kHidden = -1e30f;  // the score of a key that a query may not see
+
+inline std::int64_t padded_width(std::int64_t width) {
+  return (width + 15) / 16 * 16;
+}
+
+// Scratch of one block.
+struct AttendScratch {
+  float* keys;     // (D, run): transposed
+  float* values;   // (run, padded D)
+  float* queries;  // (rows, D), scaled
+  float* sums;     // (rows, padded D)
+  float* largest;  // (rows)
+  float* total;    // (rows)
+  float* scores;   // (kMostRows, run)
+  float* row;      // (padded D): one key, widened
+};
+
+inline AttendScratch attend_layout(float* at, std::int64_t rows, std::int64_t width) {
+  const std::int64_t padded = padded_width(width);
+  AttendScratch scratch{};
+  const auto take = [&at](std::int64_t count) {
+    float* piece = at;
+    at += (count + 15) / 16 * 16;
+    return piece;
+  };
+  scratch.keys = take(width * kRun);
+  scratch.values = take(padded * kRun);
+  scratch.queries = take(rows * width);
+  scratch.sums = take(rows * padded);
+  scratch.largest = take(rows);
+  scratch.total = take(rows);
+  scratch.scores = take(kMostRows * kRun);
+  scratch.row = take(padded);
+  return scratch;
+}
+
+}  // namespace deskhand::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace deskhand::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void load_run(const AttendBlock& block, const AttendScratch& scratch, std::int64_t first, std::int64_t count) {
+  const std::int64_t width = block.width, padded = padded_width(width), bytes = block.from.is_half ? 2 : 4;
+  const DType type = block.from.is_half ? DType::kF16 : DType::kF32;
+  for (std::int64_t key = 0; key < kRun; ++key) {
+    float* const value = scratch.values + key * padded;
+    if (key >= count) {
+      std::fill_n(value, padded, 0.0f);
+      for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = 0;
+      continue;
+    }
+    const std::int64_t offset = block.from.offset(first + key) * bytes;
+    widen(scratch.row, block.from.keys + offset, type, width);
+    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = scratch.row[i];
+    widen(value, block.from.values + offset, type, width);
+    std::fill(value + width, value + padded, 0.0f);
+  }
+}
+
+// Turns a row of scores into weights; returns by how much earlier sums shrink.
+float soften(float* scores, float& largest, float& total) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto most = hn::Set(d, largest);
+  for (std::int64_t i = 0; i < kRun; i += lanes) most = hn::Max(most, hn::LoadU(d, scores + i));
+  const float now = hn::GetLane(hn::MaxOfLanes(d, most));
+  const auto shift = hn::Set(d, now);
+  auto sum = hn::Zero(d);
+  for (std::int64_t i = 0; i < kRun; i += lanes) {
+    const auto weight = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), shift));
+    hn::StoreU(weight, d, scores + i);
+    sum = hn::Add(sum, weight);
+  }
+  const float keep = largest == now ? 1.0f : std::exp(largest - now);
+  largest = now;
+  total = total * keep + hn::GetLane(hn::SumOfLanes(d, sum));
+  return keep;
+}
+
+void attend_block(const AttendBlock& block, float* memory) {
+  const std::int64_t rows = block.tokens * block.heads, width = block.width, padded = padded_width(width);
+  const AttendScratch scratch = attend_layout(memory, block_tokens(block.heads) * block.heads, width);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* q = block.q + row / block.heads * block.stride + row % block.heads * width;
+    for (std::int64_t i = 0; i < width; ++i) scratch.queries[row * width + i] = q[i] * block.scale;
+    scratch.largest[row] = kHidden;
+    scratch.total[row] = 0;
+  }
+  std::fill_n(scratch.sums, rows * padded, 0.0f);
+  const std::int64_t most = block.seen + (block.causal ? block.tokens - 1 : 0);
+  for (std::int64_t first = 0; first < most; first += kRun) {
+    load_run(block, scratch, first, std::min(kRun, most - first));
+    for (std::int64_t row = 0; row < rows; row += kMostRows) {
+      const int count = static_cast<int>(std::min<std::int64_t>(kMostRows, rows - row));
+      if (block.causal && block.seen + (row + count - 1) / block.heads <= first) continue;  // none of them sees any of these keys
+      multiply_rows(count, scratch.queries + row * width, width, scratch.keys, kRun, width, scratch.scores, kRun, kRun, nullptr);
+      float keep[kMostRows];
+      for (int r = 0; r < count; ++r) {
+        const std::int64_t visible = block.seen + (block.causal ? (row + r) / block.heads : 0) - first;
+        for (std::int64_t key = std::max<std::int64_t>(visible, 0); key < kRun; ++key) scratch.scores[r * kRun + key] = kHidden;
+        keep[r] = soften(scratch.scores + r * kRun, scratch.largest[row + r], scratch.total[row + r]);
+      }
+      multiply_rows(count, scratch.scores, kRun, scratch.values, padded, kRun, scratch.sums + row * padded, padded, padded, keep);
+    }
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float by = 1 / scratch.total[row];
+    float* out = block.out + row / block.heads * block.stride + row % block.heads * width;
+    for (std::int64_t i = 0; i < width; ++i) out[i] = scratch.sums[row * padded + i] * by;
+    if (block.logsumexp)
+      block.logsumexp[row / block.heads * block.logsumexp_stride + row % block.heads] = scratch.largest[row] + std::log(scratch.total[row]);
+  }
+}
+
+void narrow(std::uint16_t* to, const float* from, std::int64_t count) {
+  std::int64_t i = 0;
+#if HWY_TARGET <= HWY_AVX2  // without F16C, Highway's own conversion cuts instead of rounding
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<std::uint16_t, decltype(d)> du;
+  const hn::Rebind<hwy::float16_t, decltype(d)> dh;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::BitCast(du, hn::DemoteTo(dh, hn::LoadU(d, from + i))), du, to + i);
+#endif
+  for (; i < count; ++i) to[i] = to_f16(from[i]);
+}
+
+}  // namespace deskhand::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace deskhand::cpu {
+
+std::int64_t attend_scratch(std::int64_t heads, std::int64_t width) {
+  const std::int64_t rows = block_tokens(heads) * heads, padded = padded_width(width);
+  return 2 * padded * kRun + 2 * rows * padded + 2 * rows + kMostRows * kRun + padded + 8 * 16;
+}
+
+void attend(const Backend& on, const AttendBlock& block, float* scratch) {
+  DESKHAND_CHOOSE(on, attend_block)(block, scratch);
+}
+
+void narrow_to_f16(const Backend& on, std::uint16_t* to, const float* from, std::int64_t count) {
+  DESKHAND_CHOOSE(on, narrow)(to, from, count);
+}
+
+}  // namespace deskhand::cpu
+#endif

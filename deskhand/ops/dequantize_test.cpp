@@ -1,0 +1,60 @@
+#include "deskhand/ops/dequantize.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "deskhand/ops/testing.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+namespace {
+
+constexpr DType kQuantised[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                                DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
+}  // namespace
+
+// tools/save_golden_quant.py. Tolerance: the package multiplies in another order, one or two roundings of values below 10.
+TEST_CASE("every quantised type is read as the gguf package reads it, by the reference and by the CPU") {
+  for (const DType type : kQuantised) {
+    std::ifstream file(std::string(DESKHAND_SOURCE_DIR "/tests/golden/quant/") + std::string(dtype_name(type)) + ".bin", std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    const auto blocks = static_cast<std::size_t>(4 * row_bytes(type, 512));
+    REQUIRE(bytes.size() == blocks + 2048 * sizeof(float));
+    const ConstView in(reinterpret_cast<const std::byte*>(bytes.data()), type, {4, 512});
+    std::vector<float> wanted(2048);
+    std::memcpy(wanted.data(), bytes.data() + blocks, 2048 * sizeof(float));
+    INFO(dtype_name(type));
+    Tensor out(DType::kF32, {4, 512});
+    reference::dequantize(out, in);
+    CHECK(worst_difference(out.floats(), wanted) < 3e-7);
+    for (const CpuFeatures& cpu : feature_levels()) {
+      Machine machine(3, cpu);
+      Tensor found(DType::kF32, {4, 512});
+      dequantize(machine.on, found, in);
+      INFO(cpu.text());
+      CHECK(worst_difference(found.floats(), wanted) < 3e-7);
+    }
+  }
+}
+
+TEST_CASE("every f16 and bf16 is widened exactly, subnormal numbers too") {
+  for (const DType type : {DType::kF16, DType::kBF16})
+    for (const CpuFeatures& cpu : feature_levels()) {
+      Machine machine(1, cpu);
+      Tensor in(type, {1, 65536}), out(DType::kF32, {1, 65536});
+      for (std::size_t bits = 0; bits < 65536; ++bits) in.view().as<std::uint16_t>()[bits] = static_cast<std::uint16_t>(bits);
+      dequantize(machine.on, out, in);
+      int wrong = 0;
+      for (std::size_t bits = 0; bits < 65536; ++bits) {
+        const auto narrow = static_cast<std::uint16_t>(bits);
+        const float wanted = type == DType::kF16 ? from_f16(narrow) : from_bf16(narrow), found = out.floats()[bits];
+        wrong += !(found == wanted || (std::isnan(found) && std::isnan(wanted)));
+      }
+      INFO(cpu.text(), ", ", dtype_name(type));
+      CHECK(wrong == 0);
+    }
+}
