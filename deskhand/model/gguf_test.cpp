@@ -3,6 +3,7 @@
 #include <chrono>
 #include <fstream>
 #include <limits>
+#include <random>
 
 #include "deskhand/model/gguf.h"
 #include "tests/temporary_folder.h"
@@ -164,6 +165,29 @@ TEST_CASE("a good file cut at any byte is refused and never read beyond its end"
   const std::string good = small_file().string();
   CHECK(fault_of(good).empty());
   for (std::size_t length = 0; length < good.size(); ++length) CHECK(!fault_of(good.substr(0, length)).empty());
+}
+
+TEST_CASE("a good file with any bytes changed is read or refused, and what is read lies inside it") {
+  const TemporaryFolder folder;
+  const std::string good = small_file().string();
+  std::mt19937 random(7);
+  int taken = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string bytes = good;
+    for (auto changes = 1 + random() % 3; changes > 0; --changes)
+      bytes[random() % bytes.size()] = static_cast<char>(random() % 3 ? random() : 255);
+    try {
+      const auto file = open(folder, bytes);
+      std::size_t sum = 0;  // touches every byte that was handed out
+      for (const auto& tensor : file.tensors().all())
+        for (const auto byte : tensor.data) sum += static_cast<std::size_t>(byte);
+      for (const auto text : file.texts("tokenizer.ggml.tokens")) sum += text.size();
+      taken += sum > 0;
+    } catch (const Error&) {
+      // Refused, which is as good.
+    }
+  }
+  CHECK(taken > 100);  // most changes hit the data
 }
 
 TEST_CASE("tables of 150 000 tokens and merges are read in a fraction of a second") {
