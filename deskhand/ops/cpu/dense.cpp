@@ -51,14 +51,37 @@ HWY_AFTER_NAMESPACE();
 namespace deskhand::cpu {
 namespace {
 
+constexpr std::int64_t kColumns = 256;      // widened and turned at once: a panel of them fits the first cache level
 constexpr std::int64_t kPanel = 32;         // as multiply_panel has it
-constexpr std::int64_t kMostFewTokens = 4;  // up to this many, a row meets the tokens as it lies
+constexpr std::int64_t kMostFewTokens = 5;  // up to this many, a row meets the tokens as it lies
 constexpr int kTokensAtOnce = 6;
 
 enum Slot : int { kRows, kRounded };
 
+// A square of kPanel rows of `width` columns, kColumns apart, becomes `width` rows of kPanel.
+void turn(const Backend& on, float* to, const float* square, std::int64_t width) {
+  std::int64_t done = 0;
+#if defined(__x86_64__)
+  if (on.cpu.avx2) {
+    done = width / 8 * 8;
+    for (std::int64_t o = 0; o < kPanel; o += 8) avx2::interleave(square + o * kColumns, kColumns, done, kPanel, to + o);
+  }
+#else
+  (void)on;
+#endif
+  for (std::int64_t i = done; i < width; ++i)
+    for (std::int64_t o = 0; o < kPanel; ++o) to[i * kPanel + o] = square[o * kColumns + i];
+}
+
 void round_to_bf16(float* values, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) values[i] = from_bf16(to_bf16(values[i]));
+}
+
+// Weights [column, column + width) of row o; a block begins at `column`.
+void widen_part(const Backend& on, float* to, ConstView weight, std::int64_t o, std::int64_t column, std::int64_t width, bool rounds) {
+  const std::int64_t at = row_bytes(weight.type(), weight.shape()[1]) * o + row_bytes(weight.type(), column);
+  widen_row(on, to, ConstView(weight.data() + at, weight.type(), {1, width}));
+  if (rounds) round_to_bf16(to, width);
 }
 
 }  // namespace
@@ -83,23 +106,21 @@ void multiply_dense(const Backend& on, const LinearPart& part, ConstView x) {
     round_to_bf16(copy, tokens * inputs);
     in = copy;
   }
-  const std::int64_t scratch = inputs * (few ? 1 : kPanel + 1);
+  const std::int64_t scratch = few ? inputs : kPanel * (inputs + kColumns);
   float* const rows = on.workspace->get<float>(kRows, on.pool->size() * scratch);
   const auto dot = DESKHAND_CHOOSE(on, dot);
   const auto multiply_panel = DESKHAND_CHOOSE(on, multiply_panel);
   const float* const bias = part.bias.empty() ? nullptr : part.bias.floats().data();
   float* const out = part.out.floats().data();
-  const auto floats_of = [&](std::int64_t o, float* to) -> const float* {
-    const ConstView row = part.weight.rows(o, 1);
-    if (row.type() == DType::kF32 && !rounds) return row.floats().data();
-    widen_row(on, to, row);
-    if (rounds) round_to_bf16(to, inputs);
-    return to;
-  };
   if (few) {
+    const bool as_it_lies = part.weight.type() == DType::kF32 && !rounds;
     split(on, outputs, grain_of_rows(inputs), [&](std::int64_t begin, std::int64_t end, int worker) {
       for (std::int64_t o = begin; o < end; ++o) {
-        const float* row = floats_of(o, rows + worker * scratch);
+        const float* row = rows + worker * scratch;
+        if (as_it_lies)
+          row = part.weight.floats().data() + o * inputs;
+        else
+          widen_part(on, rows + worker * scratch, part.weight, o, 0, inputs, rounds);
         for (std::int64_t token = 0; token < tokens; ++token)
           out[token * outputs + o] = dot(row, in + token * inputs, inputs) + (bias ? bias[o] : 0);
       }
@@ -108,12 +129,17 @@ void multiply_dense(const Backend& on, const LinearPart& part, ConstView x) {
   }
   split(on, (outputs + kPanel - 1) / kPanel, 1, [&](std::int64_t begin, std::int64_t end, int worker) {
     float* const panel = rows + worker * scratch;
-    for (std::int64_t first = begin * kPanel; first < end * kPanel; first += kPanel) {
-      const std::int64_t count = std::min(kPanel, outputs - first);
-      if (count <= 0) break;
-      for (std::int64_t o = 0; o < kPanel; ++o) {
-        const float* row = o < count ? floats_of(first + o, panel + kPanel * inputs) : nullptr;
-        for (std::int64_t i = 0; i < inputs; ++i) panel[i * kPanel + o] = row ? row[i] : 0;
+    for (std::int64_t unit = begin; unit < end; ++unit) {
+      const std::int64_t first = unit * kPanel, count = std::min(kPanel, outputs - first);
+      for (std::int64_t column = 0; column < inputs; column += kColumns) {
+        const std::int64_t width = std::min(kColumns, inputs - column);
+        float* const square = panel + kPanel * inputs;
+        for (std::int64_t o = 0; o < kPanel; ++o)
+          if (o < count)
+            widen_part(on, square + o * kColumns, part.weight, first + o, column, width, rounds);
+          else
+            std::fill_n(square + o * kColumns, width, 0.0f);
+        turn(on, panel + column * kPanel, square, width);
       }
       for (std::int64_t token = 0; token < tokens; token += kTokensAtOnce) {
         alignas(64) float tile[kTokensAtOnce * kPanel];

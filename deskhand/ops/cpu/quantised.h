@@ -71,6 +71,8 @@ namespace avx2 {
 constexpr int kPanelRows = 16, kTileTokens = 3;
 void quantise(const float* x, std::int64_t inputs, std::int64_t padded, std::int8_t* q, float* scale, float* sum, float* half_sum);
 void dot_rows(const RowTask& task, const InputRows& x, std::int64_t first_token, int tokens);  // tokens 1..4
+// 8 rows of floats, `stride` apart, become columns of a matrix `height` wide; `columns` a multiple of 8.
+void interleave(const float* rows, std::int64_t stride, std::int64_t columns, int height, float* out);
 void dequantise(DType type, const std::uint8_t* row, std::int64_t inputs, float* out);
 // Rows are unpacked for panels of `height` rows (8, 16, 32); q8_0 as u = q + 128, or as it is if `keep_sign`.
 void unpack_panel(const RowTask& task, std::int64_t inputs, int height, bool keep_sign, const Panel& panel);

@@ -150,10 +150,10 @@ TARGET void unpack_q6_k(Bytes block, std::int64_t inputs, int height, std::uint8
 }
 
 // 8 rows of 8 words become 8 columns of 8 words, `height` words apart.
-INLINE void interleave(const std::uint8_t* rows, std::int64_t inputs, int height, std::uint8_t* out) {
-  for (std::int64_t at = 0; at < inputs; at += 32, out += 32 * height) {
+INLINE void interleave_words(const std::uint8_t* rows, std::int64_t stride, std::int64_t bytes, int height, std::uint8_t* out) {
+  for (std::int64_t at = 0; at < bytes; at += 32, out += 32 * height) {
     __m256i a[8], b[8];
-    for (int i = 0; i < 8; ++i) a[i] = load(rows + i * inputs + at);
+    for (int i = 0; i < 8; ++i) a[i] = load(rows + i * stride + at);
     for (int i = 0; i < 4; ++i) {
       b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
       b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
@@ -214,7 +214,7 @@ TARGET void unpack_rows(const RowTask& task, std::int64_t inputs, int height, bo
           break;
       }
     }
-    interleave(panel.rows, inputs, height, panel.u + 4 * first);
+    interleave_words(panel.rows, inputs, inputs, height, panel.u + 4 * first);
   }
 }
 
@@ -445,6 +445,10 @@ TARGET void quantise(const float* x, std::int64_t inputs, std::int64_t padded, s
     *scale++ = *sum++ = *half_sum++ = 0;
     *half_sum++ = 0;
   }
+}
+
+TARGET void interleave(const float* rows, std::int64_t stride, std::int64_t columns, int height, float* out) {
+  interleave_words(reinterpret_cast<const std::uint8_t*>(rows), stride * 4, columns * 4, height, reinterpret_cast<std::uint8_t*>(out));
 }
 
 // 256 weights at a time: unpacked as for a panel of one row, then scaled.
