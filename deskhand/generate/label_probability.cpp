@@ -38,9 +38,8 @@ struct Search {
     if (beginnings.empty()) open_p = 0;
     return one;
   }
-  bool enough(const LabelSearch& search) const {
-    return beginnings.empty() || open_p <= search.tolerance * (found_p + open_p) || sequences >= search.most_sequences;
-  }
+  double unexplored() const { return open_p == 0 ? 0 : open_p / (found_p + open_p); }
+  double most_open() const { return beginnings.empty() ? 0 : beginnings.front().p / (found_p + open_p); }
 };
 
 // Splits a beginning's probability over the tokens that may follow. The one child `follow` is handed back instead of being opened: the next
@@ -93,19 +92,26 @@ std::vector<LabelDistribution> label_distributions(PagedModel& model, const Json
 
   for (;;) {
     std::vector<Question> questions;
-    for (bool more = true; more && questions.size() < static_cast<std::size_t>(settings.sequences);) {
-      more = false;
-      for (std::size_t i = 0; i < places.size() && questions.size() < static_cast<std::size_t>(settings.sequences); ++i) {
-        if (searches[i].enough(settings)) continue;
-        Question question{i, searches[i].take(), {}, {}, places[i].sequence->fork()};
-        ++searches[i].sequences;
-        if (const std::string rest = grammar.rest_of_only_label(question.from.state); !rest.empty())
-          question.follow = grammar.tokens().spell(rest);
-        question.tokens = question.from.tokens;
-        if (!question.follow.empty()) question.tokens.insert(question.tokens.end(), question.follow.begin(), question.follow.end() - 1);
-        questions.push_back(std::move(question));
-        more = true;
+    while (questions.size() < static_cast<std::size_t>(settings.sequences)) {
+      double unexplored = 0, weights = 0, most = 0;
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        weights += places[i].weight;
+        if (searches[i].sequences >= settings.most_sequences) continue;
+        unexplored += places[i].weight * searches[i].unexplored();
+        if (const double open = places[i].weight * searches[i].most_open(); open > most) {
+          most = open;
+          next = i;
+        }
       }
+      if (most == 0 || unexplored <= settings.tolerance * weights) break;
+      Question question{next, searches[next].take(), {}, {}, places[next].sequence->fork()};
+      ++searches[next].sequences;
+      if (const std::string rest = grammar.rest_of_only_label(question.from.state); !rest.empty())
+        question.follow = grammar.tokens().spell(rest);
+      question.tokens = question.from.tokens;
+      if (!question.follow.empty()) question.tokens.insert(question.tokens.end(), question.follow.begin(), question.follow.end() - 1);
+      questions.push_back(std::move(question));
     }
     if (questions.empty()) break;
     std::vector<PagedModel::Feed> feeds;
@@ -129,7 +135,7 @@ std::vector<LabelDistribution> label_distributions(PagedModel& model, const Json
     LabelDistribution distribution;
     distribution.raw = std::min(1., search.found_p);
     const double whole = search.found_p + search.open_p;
-    distribution.unexplored = whole > 0 ? search.open_p / whole : 1;
+    distribution.unexplored = whole > 0 ? search.unexplored() : 1;
     distribution.p = std::move(search.found);
     const double sum = std::accumulate(distribution.p.begin(), distribution.p.end(), 0.);
     for (double& p : distribution.p) p = sum > 0 ? p / sum : 1. / static_cast<double>(distribution.p.size());
@@ -154,7 +160,7 @@ ChoiceSearchResult choice_distributions(PagedModel& model, const JsonGrammar& gr
     for (std::size_t b = 0; b < result.branches.size(); ++b) {
       JsonGrammar::State state = grammar.start();
       grammar.advance(state, grammar.stem_before(field, result.branches[b].labels));
-      places.push_back({&result.branches[b].sequence, state, rows[b]});
+      places.push_back({&result.branches[b].sequence, state, rows[b], result.branches[b].p});
     }
     const auto each = label_distributions(model, grammar, field, places, settings);
 

@@ -12,7 +12,7 @@
 namespace deskhand {
 
 struct LabelSearch {
-  double tolerance = 1e-4;            // stop when unexplored / (explored + unexplored) is below
+  double tolerance = 1e-4;            // stop when unexplored / (explored + unexplored) is below, weighted over the places
   double least_branch = .01;          // earlier choices less likely than this are left out of the sum over them
   std::int32_t sequences = 16;        // of one pass: each holds up to two pages of its own
   std::int32_t most_sequences = 512;  // of one field and one branch; then the bound is what it is
@@ -29,9 +29,11 @@ struct LabelPlace {
   const KvCache::Sequence* sequence;
   JsonGrammar::State state;
   std::span<const float> logits;  // read before the first pass
+  double weight = 1;              // its part in the sum that is wanted
 };
 
-// One distribution a place. Places are searched together, a pass for all.
+// One distribution a place. Places are searched together, a pass for all, and no further than the weighted sum of what is unexplored asks
+// for.
 std::vector<LabelDistribution> label_distributions(PagedModel& model, const JsonGrammar& grammar, std::int32_t field,
                                                    std::span<const LabelPlace> places, const LabelSearch& search = {});
 
