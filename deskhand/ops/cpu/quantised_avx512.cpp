@@ -288,6 +288,8 @@ INLINE void dot_q6_k(Bytes block, const InputRows& x, const std::int8_t* const (
   }
 }
 
+constexpr std::int64_t kAhead = 4096;  // bytes of weights on their way from memory while a row is multiplied
+
 template <DType kType, int T>
 TARGET void dot_rows_of(const RowTask& task, const InputRows& x, std::int64_t first_token) {
   const std::int8_t* q[T];
@@ -300,6 +302,7 @@ TARGET void dot_rows_of(const RowTask& task, const InputRows& x, std::int64_t fi
   }
   for (std::int64_t o = 0; o < task.rows; ++o) {
     Bytes row = task.weight + o * task.row_bytes;
+    for (std::int64_t at = 0; at < task.row_bytes; at += 64) _mm_prefetch(row + kAhead + at, _MM_HINT_T0);  // rows are one stream: no fault beyond
     __m512 total[T][2];
     for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = _mm512_setzero_ps();
     if constexpr (kType == DType::kQ6_K)
