@@ -7,9 +7,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/generate/generator.h"
-#include "deskhand/generate/load_tokenizer.h"
 #include "deskhand/generate/perplexity.h"
-#include "tests/temporary_folder.h"
 
 namespace deskhand {
 namespace {
@@ -82,12 +80,6 @@ TEST_CASE("perplexity counts the second half of each whole window, as the defini
   CHECK(found.value() == doctest::Approx(std::exp(sum / 21)).epsilon(1e-5));
   CHECK(perplexity(decoder, engine.on, buffers, tokens, {.window = 16, .most_windows = 1}).tokens == 7);
   CHECK_THROWS_AS(perplexity(decoder, engine.on, buffers, tokens, {.window = 60}), Error);
-}
-
-TEST_CASE("a model without a tokenizer, or that is not there, is refused in a sentence") {
-  const TemporaryFolder folder;
-  CHECK_THROWS_WITH_AS(load_tokenizer(folder.path()), doctest::Contains("has no tokenizer.json and 0 .gguf files"), Error);
-  CHECK_THROWS_WITH_AS(load_tokenizer(folder.path() / "none"), doctest::Contains("no such model"), Error);
 }
 
 }  // namespace
