@@ -106,3 +106,35 @@ TEST_CASE("kBF16 rounds weights and inputs to bf16 and nothing else") {
     CHECK(worst_difference(out.floats(), wanted.floats()) < 1e-6);
   }
 }
+
+TEST_CASE("the largest weights met with the largest inputs overflow no sum") {
+  for (const DType type : kWeightTypes) {
+    if (!is_quantised(type)) continue;
+    for (const int fill : {0xff, 0x80, 0x7f, 0x00}) {
+      Tensor weight(type, {33, 512});
+      auto* bytes = reinterpret_cast<std::uint8_t*>(weight.view().data());
+      const std::int64_t size = block_bytes(type);
+      std::memset(bytes, fill, weight.view().raw().size());
+      for (std::int64_t at = 0; at < weight.view().bytes(); at += size)
+        for (const int offset : half_offsets(type)) {
+          const std::uint16_t bits = to_f16(0.25f);
+          std::memcpy(bytes + at + offset, &bits, sizeof bits);
+        }
+      for (const float sign : {1.0f, -1.0f}) {
+        Tensor x(DType::kF32, {9, 512}), wanted(DType::kF32, {9, 33});
+        std::fill(x.floats().begin(), x.floats().end(), 127 * sign);
+        const LinearPart part{wanted, weight, {}};
+        reference::linear({&part, 1}, x);
+        for (const CpuFeatures& cpu : feature_levels())
+          for (const std::int64_t tokens : {1, 9}) {
+            Machine machine(1, cpu);
+            Tensor out(DType::kF32, {tokens, 33});
+            linear(machine.on, out, x.view().rows(0, tokens), weight);
+            INFO(cpu.text(), ", ", dtype_name(type), ", bytes ", fill, ", tokens ", tokens);
+            // Whole numbers times powers of two, but centres and minima are taken off in f32: some 1e-7 of terms a few times the result.
+            CHECK(worst_difference(out.floats(), wanted.view().rows(0, tokens).floats()) < 1e-5);
+          }
+      }
+    }
+  }
+}
