@@ -52,8 +52,7 @@ std::string babble(const JsonGrammar& grammar, std::int32_t budget, std::mt19937
 
 TEST_CASE("the seed's object is written in its own spacing and nothing else is") {
   const JsonGrammar grammar(seed_schema(), test_vocabulary());
-  CHECK(
-      writes(grammar, R"({"Urgency Code": 3, "Category": "Sales Orders", "Resolution": "Check \"it\" at C:\\finance.\nDone \u00e9 é 😀"})"));
+  CHECK(writes(grammar, R"({"Urgency Code": 3, "Category": "Sales Orders", "Resolution": "See \"it\" at C:\\finance.\n\u00e9 é 😀"})"));
   CHECK(writes(grammar, R"({"Urgency Code": 1, "Category": "Sales", "Resolution": "}"})"));
   for (const char* wrong :
        {R"({"Urgency Code": 6, "Category": "Sales", "Resolution": "x"})", R"({"Urgency Code": 33, "Category": "Sales", "Resolution": "x"})",

@@ -11,9 +11,9 @@ RepetitionGuard written(std::string_view text) {
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t end = text.find(' ', begin + 1);
     if (end == std::string_view::npos) end = text.size();
-    std::int32_t id = 0;
-    for (const char c : text.substr(begin, end - begin)) id = id * 31 + c;
-    guard.push(id, text.substr(begin, end - begin));
+    std::uint32_t id = 0;
+    for (const char c : text.substr(begin, end - begin)) id = id * 31 + static_cast<unsigned char>(c);
+    guard.push(static_cast<std::int32_t>(id % 1000003), text.substr(begin, end - begin));
     begin = end;
   }
   return guard;
