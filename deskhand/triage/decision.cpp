@@ -200,6 +200,18 @@ std::vector<Support> find_support(std::string_view resolution, std::span<const D
   return support;
 }
 
+bool repeats_query(std::string_view resolution, std::string_view query, std::span<const Support> support) {
+  constexpr double kNearlyAll = 0.85;
+  if (std::any_of(support.begin(), support.end(), [](const Support& s) { return s.case_number > 0; })) return false;
+  const auto asked = folded_words(query);
+  double all = 0, shared = 0;
+  for (const std::string& word : folded_words(resolution)) {
+    all += weight_of(word);
+    shared += asked.contains(word) ? weight_of(word) : 0;
+  }
+  return all > 0 && shared >= kNearlyAll * all;
+}
+
 Expected<Reply, ReplyFault> read_decision(std::string_view text) {
   constexpr int kMostStarts = 32;  // each may be read to the end: a reply of braces alone stays cheap
   const std::string_view kNoJson = "No JSON found";

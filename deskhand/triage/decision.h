@@ -62,6 +62,10 @@ struct Decision {
 // `least` no case is named.
 std::vector<Support> find_support(std::string_view resolution, std::span<const DecisionCase> cases, double least = 0.5);
 
+// True for a resolution that says the query over again and leans on no case: nearly all its weighed words are the query's. Small models do
+// it.
+bool repeats_query(std::string_view resolution, std::string_view query, std::span<const Support> support);
+
 struct Reply {
   int urgency = 0;
   std::string category, resolution;

@@ -32,7 +32,10 @@ std::string case_text(const Case& past, std::size_t number, const Cut& cut) {
 std::string user_text(std::string_view query, std::span<const Case> cases, const Cut& cut) {
   std::string text = cases.empty() ? "" : "Past cases, the most similar first:\n\n";
   for (std::size_t i = 0; i < cases.size(); ++i) text += case_text(cases[i], i + 1, cut);
-  return text + fmt::format("New ticket\nProblem: {}\n\nAnswer as JSON.", query);
+  text += fmt::format("New ticket\nProblem: {}\n\nAnswer the new ticket as JSON. \"{}\" tells what the desk does to solve it", query,
+                      kResolutionKey);
+  return text +
+         (cases.empty() ? "." : ", in the words of the past case that fits best.");  // said last: small models forget the instruction
 }
 
 std::vector<TextPart> prompt_parts(std::string_view instruction, std::string user, const PromptSettings& settings,

@@ -61,6 +61,17 @@ LabelCalibration counted(const std::map<std::string, std::int64_t>& counts) {
   return calibration;
 }
 
+// False if no case has a resolution; the decision is then as before.
+bool use_best_case(Decision& decision) {
+  const auto best =
+      std::find_if(decision.cases.begin(), decision.cases.end(), [](const auto& past) { return !past.found.resolution.empty(); });
+  if (best == decision.cases.end()) return false;
+  decision.resolution = best->found.resolution;
+  decision.resolution_source = ResolutionSource::kCase;
+  decision.support = find_support(decision.resolution, decision.cases);
+  return true;
+}
+
 void fit(LabelCalibration& calibration, std::span<const LabelExample> examples, bool has_model) {
   for (std::size_t w = 0; w < kWitnesses.size(); ++w) {
     if (kWitnesses[w] != Witness::kVotes && !has_model) continue;
@@ -236,23 +247,22 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
   if (answer && !answer->resolution.empty()) {
     decision.resolution = answer->resolution;
     decision.resolution_source = ResolutionSource::kModel;
+    decision.support = find_support(decision.resolution, decision.cases);
     if (answer->is_cut) decision.warnings.push_back("The resolution was cut at its longest allowed length.");
-  } else if (const auto best = std::find_if(decision.cases.begin(), decision.cases.end(),
-                                            [](const auto& past) { return !past.found.resolution.empty(); });
-             best != decision.cases.end()) {
-    decision.resolution = best->found.resolution;
-    decision.resolution_source = ResolutionSource::kCase;
+    const bool is_echo = repeats_query(decision.resolution, ask.problem, decision.support);
+    if (is_echo && use_best_case(decision)) {
+      decision.warnings.push_back("The model only repeated the ticket; the resolution is the best case's own.");
+    } else if (std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; })) {
+      decision.warnings.push_back("No past case supports this resolution: it is the model's own suggestion.");
+    }
+  } else {
+    use_best_case(decision);
   }
   if (answer) {
     decision.statistics.prompt_tokens = answer->prompt_tokens;
     decision.statistics.cached_tokens = answer->cached_tokens;
     decision.statistics.new_tokens = answer->new_tokens;
   }
-  decision.support = find_support(decision.resolution, decision.cases);
-  const bool is_supported =
-      std::any_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; });
-  if (decision.resolution_source == ResolutionSource::kModel && !is_supported)
-    decision.warnings.push_back("No past case supports this resolution: it is the model's own suggestion.");
   const DecisionStatistics& s = decision.statistics;
   decision.statistics.total_ms = s.embed_ms + s.retrieve_ms + s.generate_ms;
   return decision;

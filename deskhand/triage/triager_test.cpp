@@ -193,6 +193,17 @@ TEST_CASE("without a precedent no case is shown, and the decision says so") {
   CHECK(alone.resolution_source == ResolutionSource::kNone);
 }
 
+TEST_CASE("a model that only says the ticket over again is overruled by the best case's resolution") {
+  Desk desk;
+  desk.model.resolution = "The printer in the office prints blank pages.";
+  const Decision decision = desk.triager().triage("Since today the printer in our office prints blank pages");
+  CHECK(decision.resolution == "Cleared the printer queue in DOC040.");
+  CHECK(decision.resolution_source == ResolutionSource::kCase);
+  CHECK(warns(decision, "only repeated the ticket"));
+  desk.model.resolution = "Replace the toner cartridge.";
+  CHECK(desk.triager().triage("The printer in our office prints blank pages").resolution == "Replace the toner cartridge.");
+}
+
 TEST_CASE("many tickets come back in order, in batches, and one without text says so") {
   Desk desk;
   const std::vector<std::string> queries = {"printer blank", " \n ", "password expired", "invoice run", "stock wrong"};
