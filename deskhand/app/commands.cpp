@@ -1,0 +1,34 @@
+#include "deskhand/app/command.h"
+
+namespace deskhand {
+
+#define DESKHAND_COMMAND(name) std::function<void()> declare_##name(CLI::App& sub, const Globals& globals)
+DESKHAND_COMMAND(init);
+DESKHAND_COMMAND(model);
+DESKHAND_COMMAND(prepare);
+DESKHAND_COMMAND(split);
+DESKHAND_COMMAND(index);
+DESKHAND_COMMAND(search);
+DESKHAND_COMMAND(triage);
+DESKHAND_COMMAND(demo);
+DESKHAND_COMMAND(doctor);
+DESKHAND_COMMAND(perplexity);
+#undef DESKHAND_COMMAND
+
+std::span<const Command> commands() {
+  static constexpr Command kCommands[] = {
+      {"init", "make a desk: a folder with desk.toml and desk.db", declare_init},
+      {"model", "list, get and check models", declare_model},
+      {"prepare", "read the exported tickets, clean them, store them in the desk", declare_prepare},
+      {"split", "choose the tickets to learn from and those kept for testing", declare_split},
+      {"index", "embed the closed tickets as cases and fit the label weights", declare_index},
+      {"search", "find closed tickets like a new problem", declare_search},
+      {"triage", "answer new tickets: urgency, category, resolution, with the cases that say so", declare_triage},
+      {"demo", "the whole way on the sample desk, from two Excel files to answered tickets", declare_demo},
+      {"doctor", "say what this machine and this desk have, and what is wrong", declare_doctor},
+      {"perplexity", "measure a model on a text, as llama.cpp does", declare_perplexity},
+  };
+  return kCommands;
+}
+
+}  // namespace deskhand

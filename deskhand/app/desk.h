@@ -1,0 +1,20 @@
+// An open desk: its folder, settings and database.
+#pragma once
+#include <filesystem>
+
+#include "deskhand/app/command.h"
+#include "deskhand/app/settings.h"
+#include "deskhand/base/sqlite.h"
+
+namespace deskhand {
+
+struct Desk {
+  std::filesystem::path folder;
+  DeskSettings settings;
+  Database database;
+
+  // Throws Error(kNotFound) where there is no desk.toml, with the command that makes one.
+  static Desk open(const Globals& globals, Database::Mode mode = Database::Mode::kReadWrite);
+};
+
+}  // namespace deskhand

@@ -1,0 +1,203 @@
+#include "deskhand/app/settings.h"
+
+#include <fmt/ranges.h>
+
+#include <map>
+#include <utility>
+
+#include "deskhand/app/toml_section.h"
+#include "deskhand/base/error.h"
+#include "deskhand/base/mapped_file.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Key in desk.toml and the field it fills; the names are the fields' own.
+constexpr std::pair<const char*, std::string TicketColumns::*> kTicketColumns[] = {
+    {"id", &TicketColumns::id},           {"subject", &TicketColumns::subject}, {"problem", &TicketColumns::problem},       {"urgency", &TicketColumns::urgency},
+    {"category", &TicketColumns::category}, {"area", &TicketColumns::area},     {"issue", &TicketColumns::issue},           {"solution", &TicketColumns::solution},
+    {"result", &TicketColumns::result},   {"account_id", &TicketColumns::account_id}, {"account", &TicketColumns::account}, {"received", &TicketColumns::received},
+    {"completed", &TicketColumns::completed}};
+constexpr std::pair<const char*, std::string HistoryColumns::*> kHistoryColumns[] = {
+    {"ticket_id", &HistoryColumns::ticket_id}, {"id", &HistoryColumns::id},     {"user", &HistoryColumns::user},           {"short_text", &HistoryColumns::short_text},
+    {"created", &HistoryColumns::created},     {"text", &HistoryColumns::text}, {"type_code", &HistoryColumns::type_code}, {"type", &HistoryColumns::type}};
+
+template <class Columns, std::size_t N>
+void read_columns(TomlSection section, Columns& columns, const std::pair<const char*, std::string Columns::*> (&fields)[N]) {
+  for (const auto& [key, field] : fields) section.read(key, columns.*field);
+  section.finish();
+}
+
+std::vector<fs::path> absolute(const std::vector<std::string>& names, const fs::path& folder) {
+  std::vector<fs::path> paths;
+  for (const auto& name : names) paths.push_back(fs::path(name).is_absolute() ? fs::path(name) : folder / name);
+  return paths;
+}
+
+void read_import(TomlSection section, PrepareSettings& import, const fs::path& folder) {
+  std::string preset = "seed";
+  section.read("preset", preset);
+  import.mapping = mapping_preset(preset);
+  std::vector<std::string> tickets, history;
+  section.read("tickets", tickets);
+  section.read("history", history);
+  import.ticket_files = absolute(tickets, folder);
+  import.history_files = absolute(history, folder);
+  section.read("ticket_sheet", import.ticket_sheet);
+  section.read("history_sheet", import.history_sheet);
+  section.read("encoding", import.table.encoding);
+  std::string delimiter;
+  section.read("delimiter", delimiter);
+  if (delimiter.size() > 1) throw Error(ExitCode::kUsage, "desk.toml: import.delimiter must be one character, or empty to find it");
+  import.table.delimiter = delimiter.empty() ? '\0' : delimiter.front();
+  import.clean = section.choice("clean", {"full", "seed"}, 0) == 0 ? CleanStyle::kFull : CleanStyle::kSeed;
+  import.mapping.date_order = section.choice("dates", {"day-first", "month-first"}, static_cast<int>(import.mapping.date_order)) == 0 ? DateOrder::kDayFirst : DateOrder::kMonthFirst;
+  section.read("activities", import.mapping.activities);
+  section.read("first_activity_is_query", import.mapping.first_activity_is_query);
+  section.read("ignored_activity_types", import.mapping.ignored_activity_types);
+  read_columns(section.section("columns"), import.mapping.tickets, kTicketColumns);
+  read_columns(section.section("history_columns"), import.mapping.history, kHistoryColumns);
+  const auto lower = [](std::string text) {
+    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return text;
+  };
+  for (const auto& [label, urgency] : section.integers("urgency_labels")) {
+    if (urgency < kMinUrgency || urgency > kMaxUrgency)
+      throw Error(ExitCode::kUsage, "desk.toml: import.urgency_labels: '{}' is {}, wanted {} to {}", label, urgency, kMinUrgency, kMaxUrgency);
+    import.mapping.urgency_labels[lower(label)] = urgency;
+  }
+  for (const auto& [label, category] : section.texts("category_labels")) import.mapping.category_labels[lower(label)] = category;
+  section.finish();
+}
+
+void read_split(TomlSection section, SplitSettings& split) {
+  split.method = section.choice("method", {"random", "time"}, 0) == 0 ? SplitMethod::kRandom : SplitMethod::kTime;
+  section.read("test_share", split.test_share, 0.0001, 0.9);
+  section.read("seed", split.seed, 0, 2147483647);
+  section.finish();
+}
+
+void read_models(TomlSection section, ModelSettings& models) {
+  section.read("encoder", models.encoder);
+  section.read("decoder", models.decoder);
+  section.finish();
+}
+
+void read_retrieval(TomlSection section, RetrieverSettings& retrieval, int& cases, const fs::path& folder) {
+  std::string method(name_of(retrieval.method)), keywords;
+  section.read("method", method);
+  retrieval.method = parse_retrieval_method(method);
+  section.read("cases", cases, 1, 20);
+  section.read("floor", retrieval.floor, -1, 1);
+  section.read("dense_weight", retrieval.dense_weight, 0, 100);
+  section.read("bm25_weight", retrieval.bm25_weight, 0, 100);
+  section.read("exact_weight", retrieval.exact_weight, 0, 100);
+  section.read("keyword_weight", retrieval.keyword_weight, 0, 100);
+  section.read("keywords", keywords);
+  section.read("identifiers", retrieval.identifier_patterns);
+  if (!keywords.empty()) retrieval.keywords = read_text_file(absolute({keywords}, folder).front(), std::size_t{16} << 20);
+  section.finish();
+}
+
+void read_answer(TomlSection section, AnswerSettings& answer) {
+  answer.decide = static_cast<LabelDecision>(section.choice("decide", {"fused", "model", "votes"}, 0));
+  section.read("max_prompt_tokens", answer.max_prompt_tokens, 256, 131072);
+  section.read("max_new_tokens", answer.max_new_tokens, 48, 4096);
+  section.read("temperature", answer.temperature, 0, 2);
+  section.read("top_p", answer.top_p, 0.01, 1);
+  section.read("seed", answer.seed, 0, 2147483647);
+  section.read("held_out", answer.held_out, 0, 100000);
+  section.read("urgency_meanings", answer.urgency_meanings);
+  if (!answer.urgency_meanings.empty() && answer.urgency_meanings.size() != kMaxUrgency)
+    throw Error(ExitCode::kUsage, "desk.toml: answer.urgency_meanings has {} texts, wanted {}: one for each urgency", answer.urgency_meanings.size(), kMaxUrgency);
+  section.finish();
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::vector<std::string> quoted;
+  for (const auto& name : names) {
+    std::string text;
+    for (const char c : name) text += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+    quoted.push_back('"' + text + '"');
+  }
+  return fmt::format("[{}]", fmt::join(quoted, ", "));
+}
+
+}  // namespace
+
+DeskSettings read_settings(std::string_view text, const fs::path& folder, const std::string& where) {
+  toml::table document;
+  try {
+    document = toml::parse(text, where);
+  } catch (const toml::parse_error& error) {
+    throw Error(ExitCode::kUsage, "{}: line {}: {}", where, error.source().begin.line, error.description());
+  }
+  DeskSettings settings;
+  TomlSection root(&document, "", where);
+  root.read("name", settings.name);
+  read_import(root.section("import"), settings.import, folder);
+  read_split(root.section("split"), settings.split);
+  read_models(root.section("models"), settings.models);
+  read_retrieval(root.section("retrieval"), settings.retrieval, settings.answer.cases, folder);
+  read_answer(root.section("answer"), settings.answer);
+  TomlSection compute = root.section("compute");
+  settings.compute = static_cast<Compute>(compute.choice("precision", {"auto", "f32", "bf16", "int8"}, 0));
+  compute.finish();
+  root.finish();
+  return settings;
+}
+
+std::string write_settings(const NewDesk& desk) {
+  return fmt::format(R"(# The settings of this desk. Every line may be left out: the value shown is the default, unless a comment says otherwise.
+# A key that nothing knows is an error, so that a slip of the pen cannot go unseen.
+name = {name}
+
+[import]                       # deskhand prepare
+preset = "{preset}"                # what the columns are called: {presets}
+tickets = {tickets}     # .xlsx, .csv or .jsonl; paths count from this folder
+history = {history}     # none where the tickets' file holds the activities
+clean = "full"                 # full: quoted mail, signatures, greetings and markup are cut; seed: the original scripts' rules
+dates = "day-first"            # of 03/04/2024; or month-first
+# [import.columns]             # where the export differs from the preset
+# problem = "PROBLEM"
+# urgency = "URGENCYCODE"
+# [import.urgency_labels]      # where urgencies are words; 1 is the most urgent
+# blocker = 1
+# high = 2
+
+[split]                        # deskhand split
+method = "random"              # random: as scikit-learn's train_test_split; time: the latest are kept for testing
+test_share = 0.05
+seed = 42
+
+[models]
+encoder = "all-minilm-l6-v2"
+decoder = "qwen2.5-coder-0.5b-instruct"   # a name of 'deskhand model list', a folder or a .gguf file; "" answers from the cases alone
+
+[retrieval]                    # deskhand index, search
+method = "rrf"                 # rrf: ranks of all channels fused; dense; bm25; seed: .95 cosine + .05 keywords; seed_unmended
+cases = 3                      # shown with an answer
+floor = 0.3                    # (default 0) below this cosine, and without a shared error code, the answer is "no precedent"
+keywords = {keywords}          # words of the trade, one a line
+identifiers = []               # regular expressions of codes that should match letter by letter, beside the usual ones
+
+[answer]                       # deskhand triage
+decide = "fused"               # labels: the model's probabilities and the cases' votes together; or model, or votes
+held_out = 40                  # tickets that the weights of the two are fitted on while indexing; 0: default weights
+max_new_tokens = 200           # an answer is whole within this
+max_prompt_tokens = 2048       # cases are shortened to fit; the new ticket never is
+temperature = 0                # 0: greedy, always the same answer; above: sampled, the same for the same seed
+seed = 42
+# urgency_meanings = ["...", "...", "...", "...", "..."]   # what 1 to 5 mean here, for the model
+
+[compute]
+precision = "auto"             # auto, f32, bf16 or int8
+)",
+                     fmt::arg("name", quoted_list({desk.name}).substr(1, quoted_list({desk.name}).size() - 2)), fmt::arg("preset", desk.preset),
+                     fmt::arg("presets", fmt::format("{}", fmt::join(mapping_preset_names(), ", "))), fmt::arg("tickets", quoted_list(desk.tickets)),
+                     fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'));
+}
+
+}  // namespace deskhand
