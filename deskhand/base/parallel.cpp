@@ -25,6 +25,7 @@ namespace {
 using Work = std::function<void(std::int64_t, std::int64_t, int)>;
 
 constexpr auto kSpin = std::chrono::microseconds(200);
+constexpr int kSpinsBeforeYield = 5000;
 thread_local bool inside_parallel_for = false;
 
 void relax() {
@@ -128,7 +129,8 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Work
   }
   shared.wake.notify_all();
   shared.take_parts(0);
-  while (shared.busy.load(std::memory_order_acquire) != 0) relax();
+  // On a machine with other work the last worker may not be running at all: then waiting must leave it the processor.
+  for (int spins = 0; shared.busy.load(std::memory_order_acquire) != 0; ++spins) spins < kSpinsBeforeYield ? relax() : std::this_thread::yield();
   if (shared.failure) std::rethrow_exception(shared.failure);
 }
 
