@@ -1,0 +1,81 @@
+// deskhand index: closed tickets become cases with vectors; then the weights of model and votes are fitted on held-out tickets.
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "deskhand/app/answering.h"
+#include "deskhand/base/error.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/progress.h"
+#include "deskhand/retrieve/parquet.h"
+#include "deskhand/tickets/split.h"
+#include "deskhand/tickets/ticket_store.h"
+#include "deskhand/triage/index_cases.h"
+
+namespace deskhand {
+namespace {
+
+struct Options {
+  std::filesystem::path export_folder;
+  bool fit = true;
+  bool force = false;
+};
+
+// Drawn from the tickets to learn from, so that the test tickets stay unseen; each is judged without its own case.
+std::vector<Ticket> draw_held_out(TicketStore& store, const AnswerSettings& settings) {
+  std::vector<Ticket> tickets = store.all(store.count(Part::kTrain) > 0 ? Part::kTrain : Part::kAll);
+  const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(settings.seed));
+  std::vector<Ticket> drawn;
+  for (std::size_t i = 0; i < order.size() && drawn.size() < static_cast<std::size_t>(settings.held_out); ++i) drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
+  return drawn;
+}
+
+IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem::path& export_folder, bool force) {
+  Engine engine(globals.threads, desk.settings.compute);
+  const auto encoder = DeskEncoder::load(desk, globals, engine.backend);
+  const EncoderId id = encoder ? encoder->id() : EncoderId{};
+  const IndexReport report = index_cases(desk.database, encoder ? &encoder->embedder() : nullptr, id, {.quiet = globals.quiet});
+  if (!export_folder.empty()) {
+    if (!encoder) throw Error(ExitCode::kUsage, "the desk has no encoder, so there are no vectors to export");
+    CaseStore cases(desk.database);
+    export_retriever_data(export_folder, cases, id, force);
+  }
+  return report;
+}
+
+void fit(Desk& desk, const Globals& globals) {
+  Answering answering(desk, globals);
+  TicketStore store(desk.database);
+  const auto held_out = draw_held_out(store, desk.settings.answer);
+  Progress progress({.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(held_out.size()), .quiet = globals.quiet});
+  std::size_t before = 0;
+  const Confidence confidence = answering.triager().fit_confidence(held_out, [&](std::size_t done, std::size_t) {
+    progress.advance(static_cast<std::int64_t>(done - before));
+    before = done;
+  });
+  progress.finish();
+  keep_text(desk.database, "confidence", write_confidence(confidence));
+}
+
+}  // namespace
+
+std::function<void()> declare_index(CLI::App& sub, const Globals& globals) {
+  const auto options = std::make_shared<Options>();
+  sub.add_option("--export", options->export_folder, "write embeddings.npy and metadata.parquet into this folder");
+  sub.add_flag("--force", options->force, "write over exported files that are there");
+  sub.add_flag("!--no-fit", options->fit, "leave the label weights as they are");
+  sub.footer("Examples:\n  deskhand --desk mydesk index\n  deskhand --desk mydesk index --no-fit --export retriever_data");
+  return [options, &globals] {
+    Desk desk = Desk::open(globals);
+    const IndexReport report = index_desk(desk, globals, options->export_folder, options->force);
+    const bool fits = options->fit && desk.settings.answer.held_out > 0;
+    if (fits) fit(desk, globals);
+    if (globals.json)
+      fmt::print("{}\n", write_json({{"cases", report.cases}, {"changed", report.changed}, {"removed", report.removed}, {"embedded", report.embedded}, {"without_problem", report.without_problem},
+                                     {"embed_s", report.embed_s}, {"weights_fitted", fits}}));
+    else
+      fmt::print("{} cases: {} new or changed, {} removed, {} embedded; {}\n", report.cases, report.changed, report.removed, report.embedded,
+                 fits ? fmt::format("label weights fitted on {} held-out tickets", desk.settings.answer.held_out) : "label weights left as they are");
+  };
+}
+
+}  // namespace deskhand
