@@ -67,7 +67,6 @@ struct Answering::Model {
     GeneratorModelSettings made;
     made.prompt.categories = confidence.category.labels;
     made.prompt.max_prompt_tokens = settings.answer.max_prompt_tokens;
-    made.prompt.context_tokens = static_cast<std::int32_t>(std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024));
     for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i) made.prompt.urgency_meanings[i] = settings.answer.urgency_meanings[i];
     made.max_new_tokens = settings.answer.max_new_tokens;
     made.sampler.temperature = static_cast<float>(settings.answer.temperature);
