@@ -1,5 +1,6 @@
 // embed_speed FOLDER THREADS TEXTS.txt BATCH REPEATS: texts a second through the sentence encoder, tokenising included, as
-// sentence-transformers' encode counts it. One text a line. One JSON object; the first and last vector's beginning shows that both sides agree.
+// sentence-transformers' encode counts it. One text a line. One JSON object; the first and last vector's beginning shows that both sides
+// agree.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -31,18 +32,20 @@ int main(int count, char** arguments) try {
   const auto step = static_cast<std::size_t>(std::atoi(arguments[4]));
   std::vector<double> rates;
   std::vector<float> vectors;
-  for (int repeat = 0; repeat <= std::atoi(arguments[5]); ++repeat) {   // the first is a warm-up
+  for (int repeat = 0; repeat <= std::atoi(arguments[5]); ++repeat) {  // the first is a warm-up
     vectors.clear();
     const auto start = std::chrono::steady_clock::now();
     for (std::size_t begin = 0; begin < texts.size(); begin += step) {
       const auto part = embedder.embed(std::span(texts).subspan(begin, std::min(step, texts.size() - begin)));
       vectors.insert(vectors.end(), part.begin(), part.end());
     }
-    if (repeat > 0) rates.push_back(static_cast<double>(texts.size()) / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (repeat > 0)
+      rates.push_back(static_cast<double>(texts.size()) / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(rates.begin(), rates.end());
   const auto width = static_cast<std::size_t>(embedder.width());
-  fmt::print("{{\"texts_s\": {:.2f}, \"first\": [{:.6f}], \"last\": [{:.6f}]}}\n", rates[rates.size() / 2], fmt::join(std::span(vectors).first(4), ", "), fmt::join(std::span(vectors).subspan(vectors.size() - width, 4), ", "));
+  fmt::print("{{\"texts_s\": {:.2f}, \"first\": [{:.6f}], \"last\": [{:.6f}]}}\n", rates[rates.size() / 2],
+             fmt::join(std::span(vectors).first(4), ", "), fmt::join(std::span(vectors).subspan(vectors.size() - width, 4), ", "));
   return 0;
 } catch (const Error& error) {
   fmt::print(stderr, "embed_speed: {}\n", error.what());

@@ -17,9 +17,12 @@ namespace fs = std::filesystem;
 
 Witness witness_of(LabelDecision decide) {
   switch (decide) {
-    case LabelDecision::kModel: return Witness::kModel;
-    case LabelDecision::kVotes: return Witness::kVotes;
-    default: return Witness::kFused;
+    case LabelDecision::kModel:
+      return Witness::kModel;
+    case LabelDecision::kVotes:
+      return Witness::kVotes;
+    default:
+      return Witness::kFused;
   }
 }
 
@@ -30,17 +33,22 @@ fs::path tokenizer_file(const fs::path& folder) {
 
 // The desk's cases and weights in brief: when they change, so do answers.
 std::string state_of(Database& database, const DeskSettings& settings) {
-  Statement cases = database.prepare("SELECT count(*), coalesce(group_concat(content_hash), '') FROM (SELECT content_hash FROM cases ORDER BY ticket_id)");
+  Statement cases = database.prepare(
+      "SELECT count(*), coalesce(group_concat(content_hash), '') FROM (SELECT content_hash FROM cases ORDER BY ticket_id)");
   cases.step();
   const AnswerSettings& answer = settings.answer;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", cases.integer(0), sha256(cases.text(1)), kept_text(database, "confidence"), settings.models.encoder, settings.models.decoder,
-                     name_of(settings.retrieval.method), settings.retrieval.floor, static_cast<int>(answer.decide), answer.cases, answer.max_new_tokens, answer.temperature, answer.seed);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", cases.integer(0), sha256(cases.text(1)), kept_text(database, "confidence"),
+                     settings.models.encoder, settings.models.decoder, name_of(settings.retrieval.method), settings.retrieval.floor,
+                     static_cast<int>(answer.decide), answer.cases, answer.max_new_tokens, answer.temperature, answer.seed);
 }
 
 }  // namespace
 
 DeskEncoder::DeskEncoder(const fs::path& folder, const std::string& name, const Backend& on)
-    : encoder_(Encoder::load(folder)), tokenizer_(load_wordpiece(tokenizer_file(folder))), embedder_(encoder_, *tokenizer_, on), id_(identify_encoder(folder, name)) {}
+    : encoder_(Encoder::load(folder)),
+      tokenizer_(load_wordpiece(tokenizer_file(folder))),
+      embedder_(encoder_, *tokenizer_, on),
+      id_(identify_encoder(folder, name)) {}
 
 std::unique_ptr<DeskEncoder> DeskEncoder::load(const Desk& desk, const Globals& globals, const Backend& on) {
   const std::string& name = desk.settings.models.encoder;
@@ -56,7 +64,8 @@ struct Answering::Model {
 
   static GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings& settings) {
     GeneratorSettings made;
-    const std::int64_t longest = std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024 + settings.answer.max_new_tokens);
+    const std::int64_t longest =
+        std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024 + settings.answer.max_new_tokens);
     made.limits = {.tokens = 512, .positions = longest};
     made.cache.tokens = longest + 2048;
     made.model_id = settings.models.decoder;
@@ -67,7 +76,8 @@ struct Answering::Model {
     GeneratorModelSettings made;
     made.prompt.categories = confidence.category.labels;
     made.prompt.max_prompt_tokens = settings.answer.max_prompt_tokens;
-    for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i) made.prompt.urgency_meanings[i] = settings.answer.urgency_meanings[i];
+    for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i)
+      made.prompt.urgency_meanings[i] = settings.answer.urgency_meanings[i];
     made.max_new_tokens = settings.answer.max_new_tokens;
     made.sampler.temperature = static_cast<float>(settings.answer.temperature);
     made.sampler.top_p = static_cast<float>(settings.answer.top_p);
@@ -79,28 +89,38 @@ struct Answering::Model {
       : decoder(Decoder::load(path)),
         tokenizer(load_tokenizer(path)),
         generator(decoder, *tokenizer.tokenizer, on, generator_settings(decoder, settings)),
-        asked(generator, *tokenizer.tokenizer, tokenizer.chat ? &*tokenizer.chat : nullptr, model_settings(decoder, settings, confidence)) {}
+        asked(generator, *tokenizer.tokenizer, tokenizer.chat ? &*tokenizer.chat : nullptr, model_settings(decoder, settings, confidence)) {
+  }
 };
 
-Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options) : engine_(globals.threads, desk.settings.compute) {
+Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options)
+    : engine_(globals.threads, desk.settings.compute) {
   CaseStore cases(desk.database);
-  if (cases.count() == 0) throw Error(ExitCode::kNotFound, "the desk has no cases yet; run: deskhand --desk {} index", globals.desk.string());
+  if (cases.count() == 0)
+    throw Error(ExitCode::kNotFound, "the desk has no cases yet; run: deskhand --desk {} index", globals.desk.string());
   encoder_ = DeskEncoder::load(desk, globals, engine_.backend);
   RetrieverSettings retrieval = desk.settings.retrieval;
   if (encoder_) retrieval.encoder = encoder_->id();
   retriever_ = std::make_unique<Retriever>(desk.database, retrieval, engine_.pool);
   if (encoder_ && retriever_->size_with_vector() < retriever_->size())
-    throw Error(ExitCode::kNotFound, "{} of {} cases have no vector of {}; run: deskhand --desk {} index", retriever_->size() - retriever_->size_with_vector(), retriever_->size(), desk.settings.models.encoder,
+    throw Error(ExitCode::kNotFound, "{} of {} cases have no vector of {}; run: deskhand --desk {} index",
+                retriever_->size() - retriever_->size_with_vector(), retriever_->size(), desk.settings.models.encoder,
                 globals.desk.string());
 
   const std::string kept = kept_text(desk.database, "confidence");
   const Confidence fresh = confidence_of_cases(cases);
   Confidence confidence = kept.empty() ? fresh : read_confidence(kept);
-  if (confidence.category.labels != fresh.category.labels) confidence = fresh;   // fitted for other labels
+  if (confidence.category.labels != fresh.category.labels) confidence = fresh;  // fitted for other labels
   if (options.decoder && !desk.settings.models.decoder.empty())
-    model_ = std::make_unique<Model>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend, confidence);
-  triager_ = std::make_unique<Triager>(TriageParts{.retriever = *retriever_, .embedder = encoder_ ? &encoder_->embedder() : nullptr, .model = model_ ? &model_->asked : nullptr, .confidence = std::move(confidence)},
-                                       TriageSettings{.shown_cases = desk.settings.answer.cases, .witness = witness_of(desk.settings.answer.decide), .clean = desk.settings.import.clean});
+    model_ =
+        std::make_unique<Model>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend, confidence);
+  triager_ = std::make_unique<Triager>(TriageParts{.retriever = *retriever_,
+                                                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,
+                                                   .model = model_ ? &model_->asked : nullptr,
+                                                   .confidence = std::move(confidence)},
+                                       TriageSettings{.shown_cases = desk.settings.answer.cases,
+                                                      .witness = witness_of(desk.settings.answer.decide),
+                                                      .clean = desk.settings.import.clean});
   fingerprint_ = state_of(desk.database, desk.settings);
 }
 

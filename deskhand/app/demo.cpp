@@ -14,7 +14,7 @@
 
 namespace deskhand {
 
-std::string_view sample_file(std::string_view name);   // embedded by CMake
+std::string_view sample_file(std::string_view name);  // embedded by CMake
 
 namespace {
 
@@ -36,7 +36,7 @@ void run_command(const char* name, const Globals& globals, const std::vector<std
     std::fflush(stdout);
     CLI::App sub;
     const auto run = command.declare(sub, globals);
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());   // CLI11 reads vectors from the back
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // CLI11 reads vectors from the back
     sub.parse(reversed);
     run();
     std::fflush(stdout);
@@ -51,17 +51,25 @@ void write_sample(const fs::path& folder) {
     DESKHAND_ASSERT(!sample_file(name).empty(), "the sample is built in");
     write_file_atomically(folder / name, sample_file(name));
   }
-  if (fs::exists(folder / "desk.toml")) return;   // a demo that was interrupted goes on; settings that were tried out stay
-  write_file_atomically(folder / "desk.toml", write_settings({.name = "Sample desk", .preset = "seed", .tickets = {"tickets.xlsx"}, .history = {"history.xlsx"}, .keywords = "domain_keywords.txt"}));
+  if (fs::exists(folder / "desk.toml")) return;  // a demo that was interrupted goes on; settings that were tried out stay
+  write_file_atomically(folder / "desk.toml", write_settings({.name = "Sample desk",
+                                                              .preset = "seed",
+                                                              .tickets = {"tickets.xlsx"},
+                                                              .history = {"history.xlsx"},
+                                                              .keywords = "domain_keywords.txt"}));
   open_desk_database(folder / "desk.db", Database::Mode::kCreate);
 }
 
-double share_of_largest(const std::vector<double>& prior) { return prior.empty() ? 0 : *std::max_element(prior.begin(), prior.end()); }
+double share_of_largest(const std::vector<double>& prior) {
+  return prior.empty() ? 0 : *std::max_element(prior.begin(), prior.end());
+}
 
 void print_label_row(const char* what, const LabelCalibration& labels) {
-  const auto fused = static_cast<std::size_t>(Witness::kFused), model = static_cast<std::size_t>(Witness::kModel), votes = static_cast<std::size_t>(Witness::kVotes);
-  fmt::print("  {:<10} {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>14.2f}\n", what, 100 * share_of_largest(labels.prior), 100 * labels.after[model].accuracy, 100 * labels.after[votes].accuracy,
-             100 * labels.after[fused].accuracy, labels.after[fused].calibration_error);
+  const auto fused = static_cast<std::size_t>(Witness::kFused), model = static_cast<std::size_t>(Witness::kModel),
+             votes = static_cast<std::size_t>(Witness::kVotes);
+  fmt::print("  {:<10} {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>14.2f}\n", what, 100 * share_of_largest(labels.prior),
+             100 * labels.after[model].accuracy, 100 * labels.after[votes].accuracy, 100 * labels.after[fused].accuracy,
+             labels.after[fused].calibration_error);
 }
 
 // How the labels did on tickets whose answers are known; small, and said to be.
@@ -70,7 +78,9 @@ void print_label_quality(Database& database) {
   if (text.empty()) return;
   const Confidence confidence = read_confidence(text);
   if (confidence.category.examples == 0) return;
-  fmt::print("\nHow often the labels were right on {} closed tickets held out while fitting (cross-validated; few, so give or take 10 points):\n", confidence.category.examples);
+  fmt::print(
+      "\nHow often the labels were right on {} closed tickets held out while fitting (cross-validated; few, so give or take 10 points):\n",
+      confidence.category.examples);
   fmt::print("  {:<10} {:>14} {:>14} {:>14} {:>14} {:>14}\n", "", "commonest", "model alone", "cases alone", "both", "calib. error");
   print_label_row("urgency", confidence.urgency);
   print_label_row("category", confidence.category);
@@ -88,9 +98,11 @@ void demo(Globals globals, const Options& options) {
   const auto queries = read_queries(options.folder / "queries.txt");
   const std::size_t count = std::min(queries.size(), static_cast<std::size_t>(options.tickets));
   std::string first;
-  for (std::size_t i = 0; i < count; ++i) first += queries[i * queries.size() / count] + "\n";   // spread over the kinds of problems
+  for (std::size_t i = 0; i < count; ++i) first += queries[i * queries.size() / count] + "\n";  // spread over the kinds of problems
   write_file_atomically(options.folder / "new_tickets.txt", first);
-  std::vector<std::string> arguments = {(options.folder / "new_tickets.txt").string(), "--jsonl", (options.folder / "answers.jsonl").string(), "--csv", (options.folder / "answers.csv").string(), "--force"};
+  std::vector<std::string> arguments = {(options.folder / "new_tickets.txt").string(), "--jsonl",
+                                        (options.folder / "answers.jsonl").string(),   "--csv",
+                                        (options.folder / "answers.csv").string(),     "--force"};
   if (!options.decoder.empty()) arguments.insert(arguments.end(), {"--decoder", options.decoder});
   const Stopwatch answering;
   run_command("triage", globals, arguments);
@@ -98,10 +110,10 @@ void demo(Globals globals, const Options& options) {
 
   Desk desk = Desk::open(globals);
   print_label_quality(desk.database);
-  fmt::print("\n{} new tickets answered in {}, {:.1f} s each with loading; everything in {}. No ticket left this machine.\n", count, human_duration(seconds), seconds / static_cast<double>(count),
-             human_duration(watch.seconds()));
-  fmt::print("The answers are in {} and {}. Next, your own desk: deskhand init mydesk --tickets tickets.xlsx --history history.xlsx\n", (options.folder / "answers.csv").string(),
-             (options.folder / "answers.jsonl").string());
+  fmt::print("\n{} new tickets answered in {}, {:.1f} s each with loading; everything in {}. No ticket left this machine.\n", count,
+             human_duration(seconds), seconds / static_cast<double>(count), human_duration(watch.seconds()));
+  fmt::print("The answers are in {} and {}. Next, your own desk: deskhand init mydesk --tickets tickets.xlsx --history history.xlsx\n",
+             (options.folder / "answers.csv").string(), (options.folder / "answers.jsonl").string());
 }
 
 }  // namespace
@@ -109,7 +121,9 @@ void demo(Globals globals, const Options& options) {
 std::function<void()> declare_demo(CLI::App& sub, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   sub.add_option("DIR", options->folder, "where the demo's desk goes")->capture_default_str();
-  sub.add_option("--tickets", options->tickets, "how many of the 24 sample problems to answer")->capture_default_str()->check(CLI::Range(1, 1000));
+  sub.add_option("--tickets", options->tickets, "how many of the 24 sample problems to answer")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
   sub.add_option("--decoder", options->decoder, "another model than the 0.5 B starter; none: the cases alone answer");
   sub.footer("Example:\n  deskhand demo --tickets 24");
   return [options, &globals] { demo(globals, *options); };

@@ -43,9 +43,12 @@ void examine_machine(const Globals& globals, std::vector<Finding>& findings) {
   const Engine engine(globals.threads);
   const CpuFeatures& cpu = engine.backend.cpu;
   findings.push_back({"processor", fmt::format("{} threads; {}", engine.pool.size(), cpu.text())});
-  findings.push_back({"kernels", fmt::format("8-bit products: {}; bf16 products: {}", quantised_kernel(cpu), cpu.avx512_bf16 || cpu.amx_bf16 ? "in hardware" : "as f32"),
+  findings.push_back({"kernels",
+                      fmt::format("8-bit products: {}; bf16 products: {}", quantised_kernel(cpu),
+                                  cpu.avx512_bf16 || cpu.amx_bf16 ? "in hardware" : "as f32"),
                       cpu.avx2 ? Verdict::kGood : Verdict::kNote});
-  findings.push_back({"memory", fmt::format("{} of {} free", human_bytes(memory_bytes("MemAvailable")), human_bytes(memory_bytes("MemTotal")))});
+  findings.push_back(
+      {"memory", fmt::format("{} of {} free", human_bytes(memory_bytes("MemAvailable")), human_bytes(memory_bytes("MemTotal")))});
 #ifdef DESKHAND_PARQUET
   findings.push_back({"parquet", "built in"});
 #else
@@ -61,18 +64,27 @@ void examine_models(const Globals& globals, bool deep, std::vector<Finding>& fin
     any = true;
     std::string faults;
     for (const auto& file : check_model(entry, globals.models, deep))
-      if (file.state != FileState::kWhole) faults += fmt::format("; {} {}", file.name, file.state == FileState::kMissing ? "is missing" : "is damaged");
+      if (file.state != FileState::kWhole)
+        faults += fmt::format("; {} {}", file.name, file.state == FileState::kMissing ? "is missing" : "is damaged");
     if (faults.empty())
       findings.push_back({"model " + entry.name, deep ? "here, every hash as it should be" : "here, sizes as they should be"});
     else
-      findings.push_back({"model " + entry.name, faults.substr(2) + fmt::format("; mend it with: deskhand model get {}", entry.name), Verdict::kWrong});
+      findings.push_back(
+          {"model " + entry.name, faults.substr(2) + fmt::format("; mend it with: deskhand model get {}", entry.name), Verdict::kWrong});
   }
-  if (!any) findings.push_back({"models", fmt::format("none in {}; get the starters with: deskhand model get all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct", globals.models.string()), Verdict::kNote});
+  if (!any)
+    findings.push_back({"models",
+                        fmt::format("none in {}; get the starters with: deskhand model get all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct",
+                                    globals.models.string()),
+                        Verdict::kNote});
 }
 
 void examine_desk(const Globals& globals, std::vector<Finding>& findings) {
   if (!std::filesystem::exists(globals.desk / "desk.toml")) {
-    findings.push_back({"desk", fmt::format("none in {}; make one with: deskhand init DIR", std::filesystem::absolute(globals.desk).lexically_normal().string()), Verdict::kNote});
+    findings.push_back(
+        {"desk",
+         fmt::format("none in {}; make one with: deskhand init DIR", std::filesystem::absolute(globals.desk).lexically_normal().string()),
+         Verdict::kNote});
     return;
   }
   try {
@@ -87,10 +99,13 @@ void examine_desk(const Globals& globals, std::vector<Finding>& findings) {
     findings.push_back({"desk.db", verdict == "ok" ? "intact" : "damaged: " + verdict, verdict == "ok" ? Verdict::kGood : Verdict::kWrong});
     TicketStore tickets(desk.database);
     CaseStore cases(desk.database);
-    findings.push_back({"tickets", fmt::format("{} in all, {} to learn from, {} kept for testing", tickets.count(), tickets.count(Part::kTrain), tickets.count(Part::kTest)),
+    findings.push_back({"tickets",
+                        fmt::format("{} in all, {} to learn from, {} kept for testing", tickets.count(), tickets.count(Part::kTrain),
+                                    tickets.count(Part::kTest)),
                         tickets.count() > 0 ? Verdict::kGood : Verdict::kNote});
     const std::int64_t count = cases.count();
-    findings.push_back({"cases", count > 0 ? fmt::format("{} indexed", count) : "none yet; run: deskhand index", count > 0 ? Verdict::kGood : Verdict::kNote});
+    findings.push_back({"cases", count > 0 ? fmt::format("{} indexed", count) : "none yet; run: deskhand index",
+                        count > 0 ? Verdict::kGood : Verdict::kNote});
   } catch (const Error& error) {
     findings.push_back({"desk", error.what(), Verdict::kWrong});
   }
@@ -98,9 +113,12 @@ void examine_desk(const Globals& globals, std::vector<Finding>& findings) {
 
 const char* mark(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kGood: return "ok   ";
-    case Verdict::kNote: return "note ";
-    default: return "WRONG";
+    case Verdict::kGood:
+      return "ok   ";
+    case Verdict::kNote:
+      return "note ";
+    default:
+      return "WRONG";
   }
 }
 

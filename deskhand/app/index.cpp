@@ -25,7 +25,8 @@ std::vector<Ticket> draw_held_out(TicketStore& store, const AnswerSettings& sett
   std::vector<Ticket> tickets = store.all(store.count(Part::kTrain) > 0 ? Part::kTrain : Part::kAll);
   const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(settings.seed));
   std::vector<Ticket> drawn;
-  for (std::size_t i = 0; i < order.size() && drawn.size() < static_cast<std::size_t>(settings.held_out); ++i) drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
+  for (std::size_t i = 0; i < order.size() && drawn.size() < static_cast<std::size_t>(settings.held_out); ++i)
+    drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
   return drawn;
 }
 
@@ -46,7 +47,8 @@ void fit(Desk& desk, const Globals& globals) {
   Answering answering(desk, globals);
   TicketStore store(desk.database);
   const auto held_out = draw_held_out(store, desk.settings.answer);
-  Progress progress({.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(held_out.size()), .quiet = globals.quiet});
+  Progress progress(
+      {.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(held_out.size()), .quiet = globals.quiet});
   std::size_t before = 0;
   const Confidence confidence = answering.triager().fit_confidence(held_out, [&](std::size_t done, std::size_t) {
     progress.advance(static_cast<std::int64_t>(done - before));
@@ -70,11 +72,18 @@ std::function<void()> declare_index(CLI::App& sub, const Globals& globals) {
     const bool fits = options->fit && desk.settings.answer.held_out > 0;
     if (fits) fit(desk, globals);
     if (globals.json)
-      fmt::print("{}\n", write_json({{"cases", report.cases}, {"changed", report.changed}, {"removed", report.removed}, {"embedded", report.embedded}, {"without_problem", report.without_problem},
-                                     {"embed_s", report.embed_s}, {"weights_fitted", fits}}));
+      fmt::print("{}\n", write_json({{"cases", report.cases},
+                                     {"changed", report.changed},
+                                     {"removed", report.removed},
+                                     {"embedded", report.embedded},
+                                     {"without_problem", report.without_problem},
+                                     {"embed_s", report.embed_s},
+                                     {"weights_fitted", fits}}));
     else
-      fmt::print("{} cases: {} new or changed, {} removed, {} embedded; {}\n", report.cases, report.changed, report.removed, report.embedded,
-                 fits ? fmt::format("label weights fitted on {} held-out tickets", desk.settings.answer.held_out) : "label weights left as they are");
+      fmt::print("{} cases: {} new or changed, {} removed, {} embedded; {}\n", report.cases, report.changed, report.removed,
+                 report.embedded,
+                 fits ? fmt::format("label weights fitted on {} held-out tickets", desk.settings.answer.held_out)
+                      : "label weights left as they are");
   };
 }
 

@@ -32,7 +32,8 @@ std::vector<std::string> seen_from(const fs::path& folder, const std::vector<std
 
 void init(const Globals& globals, Options options) {
   const auto file = options.folder / "desk.toml";
-  if (fs::exists(file) && !options.force) throw Error(ExitCode::kCannotWrite, "{} is there already; --force writes it anew (the database stays)", file.string());
+  if (fs::exists(file) && !options.force)
+    throw Error(ExitCode::kCannotWrite, "{} is there already; --force writes it anew (the database stays)", file.string());
   std::error_code failure;
   fs::create_directories(options.folder, failure);
   if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", options.folder.string(), failure.message());
@@ -40,13 +41,14 @@ void init(const Globals& globals, Options options) {
   options.desk.history = seen_from(options.folder, options.desk.history);
   if (!options.desk.keywords.empty()) options.desk.keywords = seen_from(options.folder, {options.desk.keywords}).front();
   if (options.desk.name.empty()) options.desk.name = fs::absolute(options.folder).lexically_normal().filename().string();
-  mapping_preset(options.desk.preset);   // a wrong name is refused before anything is written
+  mapping_preset(options.desk.preset);  // a wrong name is refused before anything is written
   write_file_atomically(file, write_settings(options.desk));
   open_desk_database(options.folder / "desk.db", Database::Mode::kCreate);
   if (globals.json)
     fmt::print("{}\n", write_json({{"desk", options.folder.string()}, {"settings", file.string()}}));
   else
-    fmt::print("a new desk in {}\nnext: look through desk.toml, then run: deskhand --desk {} prepare\n", options.folder.string(), options.folder.string());
+    fmt::print("a new desk in {}\nnext: look through desk.toml, then run: deskhand --desk {} prepare\n", options.folder.string(),
+               options.folder.string());
 }
 
 }  // namespace

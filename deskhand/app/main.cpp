@@ -30,15 +30,18 @@ int fail(const char* text, ExitCode code) {
 int main(int count, char** arguments) {
   install_interrupt_handler();
   Globals globals{.desk = ".", .models = default_models_folder()};
-  CLI::App program("deskhand learns from a support desk's closed tickets and answers new ones: how urgent, which category, how it was\n"
-                   "resolved before, with the past cases that say so. No ticket leaves this machine.",
-                   "deskhand");
+  CLI::App program(
+      "deskhand learns from a support desk's closed tickets and answers new ones: how urgent, which category, how it was\n"
+      "resolved before, with the past cases that say so. No ticket leaves this machine.",
+      "deskhand");
   program.set_version_flag("--version", "deskhand " DESKHAND_VERSION);
   program.require_subcommand(1);
-  program.fallthrough();   // global options may stand behind the command
+  program.fallthrough();  // global options may stand behind the command
   program.add_option("--desk", globals.desk, "The desk's folder")->capture_default_str();
   program.add_option("--models", globals.models, "The folder that models lie in (DESKHAND_MODELS)")->capture_default_str();
-  program.add_option("--threads", globals.threads, "Threads to use; 0: all that this process may")->capture_default_str()->check(CLI::Range(0, 1024));
+  program.add_option("--threads", globals.threads, "Threads to use; 0: all that this process may")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   program.add_flag("--json", globals.json, "Results as JSON");
   program.add_flag("--quiet,-q", globals.quiet, "No progress on stderr");
 

@@ -18,14 +18,19 @@ struct Options {
 
 const char* state_name(FileState state) {
   switch (state) {
-    case FileState::kWhole: return "whole";
-    case FileState::kMissing: return "missing";
-    default: return "damaged";
+    case FileState::kWhole:
+      return "whole";
+    case FileState::kMissing:
+      return "missing";
+    default:
+      return "damaged";
   }
 }
 
 std::string summary(const std::vector<CheckedFile>& files) {
-  const auto count = [&](FileState state) { return std::count_if(files.begin(), files.end(), [&](const auto& file) { return file.state == state; }); };
+  const auto count = [&](FileState state) {
+    return std::count_if(files.begin(), files.end(), [&](const auto& file) { return file.state == state; });
+  };
   if (count(FileState::kDamaged) > 0) return "damaged";
   if (files.empty() || count(FileState::kWhole) == 0) return "not here";
   return count(FileState::kMissing) > 0 ? "incomplete" : "here";
@@ -34,7 +39,8 @@ std::string summary(const std::vector<CheckedFile>& files) {
 ModelEntry entry_of(const Catalogue& catalogue, const std::string& name) {
   if (const ModelEntry* entry = catalogue.find(name)) return *entry;
   if (std::count(name.begin(), name.end(), '/') == 1) return Catalogue::hugging_face_entry(name);
-  throw Error(ExitCode::kNotFound, "no model is called '{}'; 'deskhand model list' shows the names, owner/repository takes one from Hugging Face", name);
+  throw Error(ExitCode::kNotFound,
+              "no model is called '{}'; 'deskhand model list' shows the names, owner/repository takes one from Hugging Face", name);
 }
 
 void list(const Globals& globals) {
@@ -43,7 +49,12 @@ void list(const Globals& globals) {
   for (const auto& entry : catalogue.entries()) {
     const std::string state = summary(check_model(entry, globals.models, false));
     if (globals.json)
-      rows.push_back({{"name", entry.name}, {"kind", entry.kind}, {"licence", entry.licence}, {"state", state}, {"about", entry.about}, {"note", entry.note}});
+      rows.push_back({{"name", entry.name},
+                      {"kind", entry.kind},
+                      {"licence", entry.licence},
+                      {"state", state},
+                      {"about", entry.about},
+                      {"note", entry.note}});
     else
       fmt::print("{:<28} {:<8} {:<9} {} ({})\n", entry.name, entry.kind, state, entry.about, entry.licence);
   }
@@ -95,7 +106,9 @@ void check(const Globals& globals, const Options& options) {
 std::function<void()> declare_model(CLI::App& sub, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   sub.require_subcommand(1);
-  sub.footer("Examples:\n  deskhand model list\n  deskhand model get all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct\n  HF_TOKEN=... deskhand model get meta-llama/Llama-3.2-1B-Instruct");
+  sub.footer(
+      "Examples:\n  deskhand model list\n  deskhand model get all-minilm-l6-v2 qwen2.5-coder-0.5b-instruct\n  HF_TOKEN=... deskhand model "
+      "get meta-llama/Llama-3.2-1B-Instruct");
   CLI::App* list_models = sub.add_subcommand("list", "the models that are known by name, and which are here");
   CLI::App* get_models = sub.add_subcommand("get", "bring models, verified; an interrupted download goes on");
   get_models->add_option("NAME", options->names, "a name of the list, or owner/repository on Hugging Face")->required();

@@ -32,7 +32,9 @@ void measure(const Globals& globals, const Options& options) {
   DecoderBuffers buffers = decoder.make_buffers({.tokens = options.window, .positions = options.window});
   const Perplexity found = perplexity(decoder, engine.backend, buffers, tokens, settings);
   if (globals.json)
-    fmt::print("{}\n", write_json({{"perplexity", found.value()}, {"mean_nll", found.mean_nll}, {"tokens", found.tokens}, {"window", options.window}}));
+    fmt::print(
+        "{}\n",
+        write_json({{"perplexity", found.value()}, {"mean_nll", found.mean_nll}, {"tokens", found.tokens}, {"window", options.window}}));
   else
     fmt::print("perplexity {:.4f} over {} tokens, windows of {}\n", found.value(), found.tokens, options.window);
 }
@@ -43,7 +45,9 @@ std::function<void()> declare_perplexity(CLI::App& sub, const Globals& globals) 
   const auto options = std::make_shared<Options>();
   sub.add_option("MODEL", options->model, "a name of 'deskhand model list', a folder or a .gguf file")->required();
   sub.add_option("TEXT", options->text, "a text file")->required();
-  sub.add_option("--window", options->window, "tokens of a window; the second half of each is counted")->capture_default_str()->check(CLI::Range(4, 131072));
+  sub.add_option("--window", options->window, "tokens of a window; the second half of each is counted")
+      ->capture_default_str()
+      ->check(CLI::Range(4, 131072));
   sub.footer("Example:\n  deskhand perplexity qwen2.5-coder-0.5b-instruct text.txt");
   return [options, &globals] { measure(globals, *options); };
 }

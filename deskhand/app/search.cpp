@@ -19,7 +19,7 @@ std::string shortened(const std::string& text, std::size_t most) {
   const std::string line = one_line(text);
   if (line.size() <= most) return line;
   std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;   // not inside a character
+  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;  // not inside a character
   return line.substr(0, end) + " ...";
 }
 
@@ -34,10 +34,20 @@ void search(const Globals& globals, const Options& options) {
   if (globals.json) {
     Json rows = Json::array();
     for (const Hit& hit : found)
-      rows.push_back({{"ticket", hit.found.ticket_id}, {"fused", hit.fused}, {"cosine", hit.cosine}, {"bm25", hit.bm25}, {"exact", hit.exact}, {"keyword", hit.keyword},
-                      {"ranks", {{"dense", hit.ranks.dense}, {"bm25", hit.ranks.bm25}, {"exact", hit.ranks.exact}, {"keyword", hit.ranks.keyword}}},
-                      {"urgency", hit.found.urgency}, {"category", hit.found.category}, {"problem", hit.found.problem}, {"resolution", hit.found.resolution}});
-    fmt::print("{}\n", write_json({{"no_precedent", found.below_floor || found.empty()}, {"best_cosine", found.best_cosine}, {"hits", rows}}, 2));
+      rows.push_back(
+          {{"ticket", hit.found.ticket_id},
+           {"fused", hit.fused},
+           {"cosine", hit.cosine},
+           {"bm25", hit.bm25},
+           {"exact", hit.exact},
+           {"keyword", hit.keyword},
+           {"ranks", {{"dense", hit.ranks.dense}, {"bm25", hit.ranks.bm25}, {"exact", hit.ranks.exact}, {"keyword", hit.ranks.keyword}}},
+           {"urgency", hit.found.urgency},
+           {"category", hit.found.category},
+           {"problem", hit.found.problem},
+           {"resolution", hit.found.resolution}});
+    fmt::print("{}\n",
+               write_json({{"no_precedent", found.below_floor || found.empty()}, {"best_cosine", found.best_cosine}, {"hits", rows}}, 2));
     return;
   }
   if (found.empty()) {
@@ -46,8 +56,11 @@ void search(const Globals& globals, const Options& options) {
   }
   const auto rank = [](int rank) { return rank > 0 ? std::to_string(rank) : std::string("-"); };
   for (const Hit& hit : found)
-    fmt::print("{}  similarity {:.2f}  ranks: dense {}, words {}, codes {}, keywords {}  |  urgency {}, {}\n  problem:    {}\n  resolution: {}\n\n", hit.found.ticket_id, hit.cosine, rank(hit.ranks.dense),
-               rank(hit.ranks.bm25), rank(hit.ranks.exact), rank(hit.ranks.keyword), hit.found.urgency, hit.found.category, shortened(hit.found.problem, 300), shortened(hit.found.resolution, 400));
+    fmt::print(
+        "{}  similarity {:.2f}  ranks: dense {}, words {}, codes {}, keywords {}  |  urgency {}, {}\n  problem:    {}\n  resolution: "
+        "{}\n\n",
+        hit.found.ticket_id, hit.cosine, rank(hit.ranks.dense), rank(hit.ranks.bm25), rank(hit.ranks.exact), rank(hit.ranks.keyword),
+        hit.found.urgency, hit.found.category, shortened(hit.found.problem, 300), shortened(hit.found.resolution, 400));
 }
 
 }  // namespace

@@ -16,13 +16,24 @@ namespace fs = std::filesystem;
 
 // Key in desk.toml and the field it fills; the names are the fields' own.
 constexpr std::pair<const char*, std::string TicketColumns::*> kTicketColumns[] = {
-    {"id", &TicketColumns::id},           {"subject", &TicketColumns::subject}, {"problem", &TicketColumns::problem},       {"urgency", &TicketColumns::urgency},
-    {"category", &TicketColumns::category}, {"area", &TicketColumns::area},     {"issue", &TicketColumns::issue},           {"solution", &TicketColumns::solution},
-    {"result", &TicketColumns::result},   {"account_id", &TicketColumns::account_id}, {"account", &TicketColumns::account}, {"received", &TicketColumns::received},
-    {"completed", &TicketColumns::completed}};
+    {"id", &TicketColumns::id},
+    {"subject", &TicketColumns::subject},
+    {"problem", &TicketColumns::problem},
+    {"urgency", &TicketColumns::urgency},
+    {"category", &TicketColumns::category},
+    {"area", &TicketColumns::area},
+    {"issue", &TicketColumns::issue},
+    {"solution", &TicketColumns::solution},
+    {"result", &TicketColumns::result},
+    {"account_id", &TicketColumns::account_id},
+    {"account", &TicketColumns::account},
+    {"received", &TicketColumns::received},
+    {"completed", &TicketColumns::completed},
+};
 constexpr std::pair<const char*, std::string HistoryColumns::*> kHistoryColumns[] = {
-    {"ticket_id", &HistoryColumns::ticket_id}, {"id", &HistoryColumns::id},     {"user", &HistoryColumns::user},           {"short_text", &HistoryColumns::short_text},
-    {"created", &HistoryColumns::created},     {"text", &HistoryColumns::text}, {"type_code", &HistoryColumns::type_code}, {"type", &HistoryColumns::type}};
+    {"ticket_id", &HistoryColumns::ticket_id},   {"id", &HistoryColumns::id},           {"user", &HistoryColumns::user},
+    {"short_text", &HistoryColumns::short_text}, {"created", &HistoryColumns::created}, {"text", &HistoryColumns::text},
+    {"type_code", &HistoryColumns::type_code},   {"type", &HistoryColumns::type}};
 
 template <class Columns, std::size_t N>
 void read_columns(TomlSection section, Columns& columns, const std::pair<const char*, std::string Columns::*> (&fields)[N]) {
@@ -53,7 +64,9 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
   if (delimiter.size() > 1) throw Error(ExitCode::kUsage, "desk.toml: import.delimiter must be one character, or empty to find it");
   import.table.delimiter = delimiter.empty() ? '\0' : delimiter.front();
   import.clean = section.choice("clean", {"full", "seed"}, 0) == 0 ? CleanStyle::kFull : CleanStyle::kSeed;
-  import.mapping.date_order = section.choice("dates", {"day-first", "month-first"}, static_cast<int>(import.mapping.date_order)) == 0 ? DateOrder::kDayFirst : DateOrder::kMonthFirst;
+  import.mapping.date_order = section.choice("dates", {"day-first", "month-first"}, static_cast<int>(import.mapping.date_order)) == 0
+                                  ? DateOrder::kDayFirst
+                                  : DateOrder::kMonthFirst;
   section.read("activities", import.mapping.activities);
   section.read("first_activity_is_query", import.mapping.first_activity_is_query);
   section.read("ignored_activity_types", import.mapping.ignored_activity_types);
@@ -65,7 +78,8 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
   };
   for (const auto& [label, urgency] : section.integers("urgency_labels")) {
     if (urgency < kMinUrgency || urgency > kMaxUrgency)
-      throw Error(ExitCode::kUsage, "desk.toml: import.urgency_labels: '{}' is {}, wanted {} to {}", label, urgency, kMinUrgency, kMaxUrgency);
+      throw Error(ExitCode::kUsage, "desk.toml: import.urgency_labels: '{}' is {}, wanted {} to {}", label, urgency, kMinUrgency,
+                  kMaxUrgency);
     import.mapping.urgency_labels[lower(label)] = urgency;
   }
   for (const auto& [label, category] : section.texts("category_labels")) import.mapping.category_labels[lower(label)] = category;
@@ -111,7 +125,8 @@ void read_answer(TomlSection section, AnswerSettings& answer) {
   section.read("held_out", answer.held_out, 0, 100000);
   section.read("urgency_meanings", answer.urgency_meanings);
   if (!answer.urgency_meanings.empty() && answer.urgency_meanings.size() != kMaxUrgency)
-    throw Error(ExitCode::kUsage, "desk.toml: answer.urgency_meanings has {} texts, wanted {}: one for each urgency", answer.urgency_meanings.size(), kMaxUrgency);
+    throw Error(ExitCode::kUsage, "desk.toml: answer.urgency_meanings has {} texts, wanted {}: one for each urgency",
+                answer.urgency_meanings.size(), kMaxUrgency);
   section.finish();
 }
 
@@ -150,7 +165,8 @@ DeskSettings read_settings(std::string_view text, const fs::path& folder, const 
 }
 
 std::string write_settings(const NewDesk& desk) {
-  return fmt::format(R"(# The settings of this desk. Every line may be left out: the value shown is the default, unless a comment says otherwise.
+  return fmt::format(
+      R"(# The settings of this desk. Every line may be left out: the value shown is the default, unless a comment says otherwise.
 # A key that nothing knows is an error, so that a slip of the pen cannot go unseen.
 name = {name}
 
@@ -195,9 +211,9 @@ seed = 42
 [compute]
 precision = "auto"             # auto, f32, bf16 or int8
 )",
-                     fmt::arg("name", quoted_list({desk.name}).substr(1, quoted_list({desk.name}).size() - 2)), fmt::arg("preset", desk.preset),
-                     fmt::arg("presets", fmt::format("{}", fmt::join(mapping_preset_names(), ", "))), fmt::arg("tickets", quoted_list(desk.tickets)),
-                     fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'));
+      fmt::arg("name", quoted_list({desk.name}).substr(1, quoted_list({desk.name}).size() - 2)), fmt::arg("preset", desk.preset),
+      fmt::arg("presets", fmt::format("{}", fmt::join(mapping_preset_names(), ", "))), fmt::arg("tickets", quoted_list(desk.tickets)),
+      fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'));
 }
 
 }  // namespace deskhand

@@ -30,7 +30,8 @@ void split(const Globals& globals, const Options& options) {
   Desk desk = Desk::open(globals);
   TicketStore store(desk.database);
   const std::vector<Ticket> tickets = store.all();
-  if (tickets.empty()) throw Error(ExitCode::kNotFound, "the desk has no tickets yet; run: deskhand --desk {} prepare", desk.folder.string());
+  if (tickets.empty())
+    throw Error(ExitCode::kNotFound, "the desk has no tickets yet; run: deskhand --desk {} prepare", desk.folder.string());
   const SplitSettings& settings = desk.settings.split;
   const Split parts = draw(settings, tickets);
   const auto pick = [&](const std::vector<std::int64_t>& rows) {
@@ -44,16 +45,23 @@ void split(const Globals& globals, const Options& options) {
     return names;
   };
   const auto train = pick(parts.train), test = pick(parts.test);
-  const std::string how = settings.method == SplitMethod::kRandom ? fmt::format("random, {:g} %, seed {}", 100 * settings.test_share, settings.seed)
-                                                                  : fmt::format("by time, the latest {:g} %", 100 * settings.test_share);
+  const std::string how = settings.method == SplitMethod::kRandom
+                              ? fmt::format("random, {:g} %, seed {}", 100 * settings.test_share, settings.seed)
+                              : fmt::format("by time, the latest {:g} %", 100 * settings.test_share);
   const auto folder = options.folder.empty() ? desk.folder / "data" : options.folder;
   const TrainingExport written = write_training_files(folder, train, test, options.force);
   store.set_split(ids(train), ids(test), how);
   if (globals.json)
-    fmt::print("{}\n", write_json({{"how", how}, {"train", train.size()}, {"test", test.size()}, {"left_out_of_files", written.left_out}, {"folder", folder.string()}}));
+    fmt::print("{}\n", write_json({{"how", how},
+                                   {"train", train.size()},
+                                   {"test", test.size()},
+                                   {"left_out_of_files", written.left_out},
+                                   {"folder", folder.string()}}));
   else
-    fmt::print("{} tickets to learn from, {} kept for testing ({})\ntrain.csv, test.csv, train.jsonl and test.jsonl are in {}; {} tickets lack a label or a text and are in none\n", train.size(), test.size(), how,
-               folder.string(), written.left_out);
+    fmt::print(
+        "{} tickets to learn from, {} kept for testing ({})\ntrain.csv, test.csv, train.jsonl and test.jsonl are in {}; {} tickets lack a "
+        "label or a text and are in none\n",
+        train.size(), test.size(), how, folder.string(), written.left_out);
 }
 
 }  // namespace

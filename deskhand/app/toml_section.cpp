@@ -47,11 +47,14 @@ void TomlSection::read_number(std::string_view key, double& value, double least,
   const auto* node = take(key);
   if (!node) return;
   const auto found = node->value<double>();
-  if (!node->is_number() || !found || !(*found >= least && *found <= most)) refuse(*node, key, fmt::format("a number from {} to {}", least, most));
+  if (!node->is_number() || !found || !(*found >= least && *found <= most))
+    refuse(*node, key, fmt::format("a number from {} to {}", least, most));
   value = *found;
 }
 
-void TomlSection::read(std::string_view key, double& value, double least, double most) { read_number(key, value, least, most); }
+void TomlSection::read(std::string_view key, double& value, double least, double most) {
+  read_number(key, value, least, most);
+}
 
 void TomlSection::read(std::string_view key, float& value, double least, double most) {
   double wide = value;
@@ -115,9 +118,10 @@ void TomlSection::finish() const {
   for (const auto& [key, node] : *table_) {
     const std::string name(key.str());
     if (known_.contains(name)) continue;
-    const auto nearest = std::min_element(known_.begin(), known_.end(), [&](const auto& a, const auto& b) { return edit_distance(a, name) < edit_distance(b, name); });
-    throw Error(ExitCode::kUsage, "{}: line {}: nothing knows '{}'{}; did you mean '{}'?", file_, key.source().begin.line, name, name_.empty() ? "" : " in [" + name_ + "]",
-                nearest == known_.end() ? "" : *nearest);
+    const auto nearest = std::min_element(known_.begin(), known_.end(),
+                                          [&](const auto& a, const auto& b) { return edit_distance(a, name) < edit_distance(b, name); });
+    throw Error(ExitCode::kUsage, "{}: line {}: nothing knows '{}'{}; did you mean '{}'?", file_, key.source().begin.line, name,
+                name_.empty() ? "" : " in [" + name_ + "]", nearest == known_.end() ? "" : *nearest);
   }
 }
 

@@ -12,14 +12,15 @@ namespace deskhand {
 namespace {
 
 struct Options {
-  std::string queries;               // a file, or the text of one ticket
+  std::string queries;  // a file, or the text of one ticket
   std::filesystem::path jsonl, csv;
   bool force = false;
   std::string decoder;
 };
 
 void refuse_to_overwrite(const std::filesystem::path& file, bool force) {
-  if (!file.empty() && !force && std::filesystem::exists(file)) throw Error(ExitCode::kCannotWrite, "{} is there already; --force writes over it", file.string());
+  if (!file.empty() && !force && std::filesystem::exists(file))
+    throw Error(ExitCode::kCannotWrite, "{} is there already; --force writes over it", file.string());
 }
 
 void triage(const Globals& globals, const Options& options) {
@@ -32,7 +33,10 @@ void triage(const Globals& globals, const Options& options) {
   const auto queries = is_file ? read_queries(options.queries) : std::vector<std::string>{options.queries};
   Answering answering(desk, globals);
   std::string jsonl, csv = csv_header();
-  Progress progress({.what = "answering", .unit = "tickets", .total = static_cast<std::int64_t>(queries.size()), .quiet = globals.quiet || queries.size() == 1});
+  Progress progress({.what = "answering",
+                     .unit = "tickets",
+                     .total = static_cast<std::int64_t>(queries.size()),
+                     .quiet = globals.quiet || queries.size() == 1});
   const TriageRunSummary summary = run_triage(desk, answering, queries, [&](std::size_t i, const AnsweredTicket& answered) {
     if (globals.json)
       fmt::print("{}\n", answered.jsonl);
@@ -57,7 +61,9 @@ std::function<void()> declare_triage(CLI::App& sub, const Globals& globals) {
   sub.add_option("--csv", options->csv, "also write the answers as CSV: query, cases, similarities, avg_similarity, answer and more");
   sub.add_flag("--force", options->force, "write over files that are there");
   sub.add_option("--decoder", options->decoder, "another model than desk.toml's; none: the cases alone answer");
-  sub.footer("Examples:\n  deskhand --desk mydesk triage queries.txt --csv results.csv\n  deskhand --desk mydesk triage \"SOP310 hangs at 60 %, post goes at noon\"");
+  sub.footer(
+      "Examples:\n  deskhand --desk mydesk triage queries.txt --csv results.csv\n  deskhand --desk mydesk triage \"SOP310 hangs at 60 %, "
+      "post goes at noon\"");
   return [options, &globals] { triage(globals, *options); };
 }
 

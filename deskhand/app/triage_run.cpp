@@ -12,8 +12,10 @@ namespace {
 // The unfinished run of these very queries under this very fingerprint, or a new one.
 std::int64_t open_run(Database& database, const std::string& key) {
   database.execute(
-      "CREATE TABLE IF NOT EXISTS triage_runs(id INTEGER PRIMARY KEY, key TEXT NOT NULL, started TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), finished TEXT);"
-      "CREATE TABLE IF NOT EXISTS triage_answers(run INTEGER NOT NULL REFERENCES triage_runs(id) ON DELETE CASCADE, position INTEGER NOT NULL, jsonl TEXT NOT NULL, csv TEXT NOT NULL, text TEXT NOT NULL,"
+      "CREATE TABLE IF NOT EXISTS triage_runs(id INTEGER PRIMARY KEY, key TEXT NOT NULL, started TEXT NOT NULL DEFAULT "
+      "(strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), finished TEXT);"
+      "CREATE TABLE IF NOT EXISTS triage_answers(run INTEGER NOT NULL REFERENCES triage_runs(id) ON DELETE CASCADE, position INTEGER NOT "
+      "NULL, jsonl TEXT NOT NULL, csv TEXT NOT NULL, text TEXT NOT NULL,"
       "  PRIMARY KEY(run, position)) WITHOUT ROWID");
   Statement unfinished = database.prepare("SELECT max(id) FROM triage_runs WHERE key = ?1 AND finished IS NULL");
   if (unfinished.bind(1, key).step() && !unfinished.is_null(0)) return unfinished.integer(0);
@@ -46,12 +48,14 @@ std::vector<std::string> read_queries(const std::filesystem::path& file) {
   return queries;
 }
 
-TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<const std::string> queries, const std::function<void(std::size_t, const AnsweredTicket&)>& done) {
+TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<const std::string> queries,
+                            const std::function<void(std::size_t, const AnsweredTicket&)>& done) {
   std::string all = answering.fingerprint();
   for (const auto& query : queries) all += '\0' + query;
   const std::int64_t run = open_run(desk.database, sha256(all));
   const auto kept = kept_answers(desk.database, run);
-  TriageRunSummary summary{.answered = static_cast<std::int64_t>(queries.size() - kept.size()), .kept = static_cast<std::int64_t>(kept.size())};
+  TriageRunSummary summary{.answered = static_cast<std::int64_t>(queries.size() - kept.size()),
+                           .kept = static_cast<std::int64_t>(kept.size())};
   for (std::size_t i = 0; i < kept.size(); ++i) done(i, kept[i]);
 
   const Stopwatch watch;
@@ -59,7 +63,12 @@ TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<co
   answering.triager().triage(queries.subspan(kept.size()), [&](std::size_t i, const Decision& decision) {
     const std::size_t position = kept.size() + i;
     const AnsweredTicket answered{jsonl_of(decision), csv_of(decision), text_of(decision), false};
-    keep.bind(1, run).bind(2, static_cast<std::int64_t>(position)).bind(3, answered.jsonl).bind(4, answered.csv).bind(5, answered.text).run();
+    keep.bind(1, run)
+        .bind(2, static_cast<std::int64_t>(position))
+        .bind(3, answered.jsonl)
+        .bind(4, answered.csv)
+        .bind(5, answered.text)
+        .run();
     done(position, answered);
   });
   summary.seconds = watch.seconds();

@@ -9,18 +9,19 @@
 namespace deskhand {
 
 struct AnsweredTicket {
-  std::string jsonl, csv;   // one record each, as decision.h writes them
-  std::string text;         // for people, without colour
-  bool is_kept = false;     // from an earlier, interrupted run
+  std::string jsonl, csv;  // one record each, as decision.h writes them
+  std::string text;        // for people, without colour
+  bool is_kept = false;    // from an earlier, interrupted run
 };
 
 struct TriageRunSummary {
   std::int64_t answered = 0, kept = 0;
-  double seconds = 0;       // of those answered now
+  double seconds = 0;  // of those answered now
 };
 
 // Calls done for each query in order. The record of a run that came to its end stays in tables triage_runs and triage_answers.
-TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<const std::string> queries, const std::function<void(std::size_t, const AnsweredTicket&)>& done);
+TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<const std::string> queries,
+                            const std::function<void(std::size_t, const AnsweredTicket&)>& done);
 
 // One query a line, blank lines and a byte order mark passed over. Throws Error(kBadInput) where the file holds no query.
 std::vector<std::string> read_queries(const std::filesystem::path& file);

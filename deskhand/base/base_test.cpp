@@ -36,9 +36,15 @@ TEST_CASE("a pool covers every index once, whatever its size and the grain") {
 
 TEST_CASE("an exception in a worker reaches the caller and the pool goes on working") {
   ThreadPool pool(3);
-  CHECK_THROWS_AS(pool.parallel_for(100, 1, [](auto begin, auto, int) { if (begin >= 50) throw std::runtime_error("half way"); }), std::runtime_error);
+  CHECK_THROWS_AS(pool.parallel_for(100, 1,
+                                    [](auto begin, auto, int) {
+                                      if (begin >= 50) throw std::runtime_error("half way");
+                                    }),
+                  std::runtime_error);
   std::atomic<std::int64_t> sum = 0;
-  pool.parallel_for(10, 1, [&](auto begin, auto end, int) { for (auto i = begin; i < end; ++i) sum += i; });
+  pool.parallel_for(10, 1, [&](auto begin, auto end, int) {
+    for (auto i = begin; i < end; ++i) sum += i;
+  });
   CHECK(sum == 45);
 }
 
@@ -79,7 +85,10 @@ TEST_CASE("a transaction that is not committed changes nothing") {
   const TemporaryFolder folder;
   Database database(folder.path() / "a.db", Database::Mode::kCreate);
   database.execute("CREATE TABLE t(a, b)");
-  { Transaction transaction(database); database.prepare("INSERT INTO t VALUES(?1, ?2)").bind(1, "x").bind(2, 2.5).run(); }
+  {
+    Transaction transaction(database);
+    database.prepare("INSERT INTO t VALUES(?1, ?2)").bind(1, "x").bind(2, 2.5).run();
+  }
   auto count = database.prepare("SELECT count(*) FROM t");
   CHECK((count.step() && count.integer(0) == 0));
 }

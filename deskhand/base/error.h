@@ -1,5 +1,5 @@
-// Error ends a command or a request: one sentence that says what was found, what was wanted and what to do. main turns it into one line and an
-// exit code, the HTTP handler into a status. Assertions are for what only this program can break.
+// Error ends a command or a request: one sentence that says what was found, what was wanted and what to do. main turns it into one line
+// and an exit code, the HTTP handler into a status. Assertions are for what only this program can break.
 #pragma once
 #include <fmt/format.h>
 

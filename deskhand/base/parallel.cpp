@@ -55,7 +55,7 @@ int usable_processors() {
 }
 
 struct ThreadPool::Shared {
-  std::mutex caller;             // one parallel_for at a time
+  std::mutex caller;  // one parallel_for at a time
   std::mutex mutex;
   std::condition_variable wake;
   std::atomic<std::uint64_t> round{0};
@@ -64,7 +64,7 @@ struct ThreadPool::Shared {
   std::atomic<std::int64_t> next{0};
   std::int64_t count = 0, part = 1;
   const Work* work = nullptr;
-  std::exception_ptr failure;    // guarded by mutex
+  std::exception_ptr failure;  // guarded by mutex
   std::vector<std::thread> threads;
 
   void take_parts(int worker) {
@@ -72,7 +72,7 @@ struct ThreadPool::Shared {
     try {
       for (std::int64_t begin; (begin = next.fetch_add(part)) < count;) (*work)(begin, std::min(begin + part, count), worker);
     } catch (...) {
-      next.store(count);         // the others stop after the part they are at
+      next.store(count);  // the others stop after the part they are at
       const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
     }
@@ -103,7 +103,7 @@ void ThreadPool::run_worker(int worker) {
       shared.wake.wait(lock, [&] { return shared.stop || shared.round.load() != seen; });
     }
     if (shared.stop) return;
-    ++seen;                      // rounds cannot be missed: the caller waits for every worker
+    ++seen;  // rounds cannot be missed: the caller waits for every worker
     shared.take_parts(worker);
     shared.busy.fetch_sub(1, std::memory_order_release);
   }
@@ -130,7 +130,8 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Work
   shared.wake.notify_all();
   shared.take_parts(0);
   // On a machine with other work the last worker may not be running at all: then waiting must leave it the processor.
-  for (int spins = 0; shared.busy.load(std::memory_order_acquire) != 0; ++spins) spins < kSpinsBeforeYield ? relax() : std::this_thread::yield();
+  for (int spins = 0; shared.busy.load(std::memory_order_acquire) != 0; ++spins)
+    spins < kSpinsBeforeYield ? relax() : std::this_thread::yield();
   if (shared.failure) std::rethrow_exception(shared.failure);
 }
 

@@ -12,7 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_between(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 }  // namespace
 
@@ -35,7 +37,11 @@ std::string human_duration(double seconds) {
 }
 
 Progress::Progress(Options options)
-    : options_(std::move(options)), done_(options_.already), terminal_(::isatty(STDERR_FILENO) == 1), start_(Clock::now()), drawn_(start_) {}
+    : options_(std::move(options)),
+      done_(options_.already),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      start_(Clock::now()),
+      drawn_(start_) {}
 
 Progress::~Progress() {
   if (!finished_ && done_ != options_.already) draw(true);
@@ -57,10 +63,12 @@ std::string Progress::line(double elapsed_s) const {
   const auto amount = [&](double value) { return bytes ? human_bytes(value) : fmt::format("{:.0f}", value); };
   std::string text = fmt::format("{} {}", options_.what, amount(static_cast<double>(done_)));
   if (options_.total > 0)
-    text += fmt::format("/{} ({:.0f} %)", amount(static_cast<double>(options_.total)), 100.0 * static_cast<double>(done_) / static_cast<double>(options_.total));
+    text += fmt::format("/{} ({:.0f} %)", amount(static_cast<double>(options_.total)),
+                        100.0 * static_cast<double>(done_) / static_cast<double>(options_.total));
   const double rate = elapsed_s > 0 ? static_cast<double>(done_ - options_.already) / elapsed_s : 0;
   if (rate > 0) {
-    text += bytes ? fmt::format(", {}/s", human_bytes(rate)) : fmt::format(", {:.3g} {}/s", rate, options_.unit.empty() ? "steps" : options_.unit);
+    text += bytes ? fmt::format(", {}/s", human_bytes(rate))
+                  : fmt::format(", {:.3g} {}/s", rate, options_.unit.empty() ? "steps" : options_.unit);
     if (options_.total > done_) text += fmt::format(", {} left", human_duration(static_cast<double>(options_.total - done_) / rate));
   }
   if (!note_.empty()) text += ", " + note_;

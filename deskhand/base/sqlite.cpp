@@ -11,11 +11,23 @@ namespace {
   const int status = sqlite3_errcode(handle);
   const auto code = [&] {
     switch (status) {
-      case SQLITE_READONLY: case SQLITE_FULL: case SQLITE_IOERR: case SQLITE_PERM: case SQLITE_BUSY: case SQLITE_LOCKED: return ExitCode::kCannotWrite;
-      case SQLITE_CANTOPEN: return ExitCode::kNotFound;
-      case SQLITE_NOTADB: case SQLITE_CORRUPT: return ExitCode::kBadInput;
-      case SQLITE_NOMEM: case SQLITE_TOOBIG: return ExitCode::kTooLarge;
-      default: return ExitCode::kInternal;
+      case SQLITE_READONLY:
+      case SQLITE_FULL:
+      case SQLITE_IOERR:
+      case SQLITE_PERM:
+      case SQLITE_BUSY:
+      case SQLITE_LOCKED:
+        return ExitCode::kCannotWrite;
+      case SQLITE_CANTOPEN:
+        return ExitCode::kNotFound;
+      case SQLITE_NOTADB:
+      case SQLITE_CORRUPT:
+        return ExitCode::kBadInput;
+      case SQLITE_NOMEM:
+      case SQLITE_TOOBIG:
+        return ExitCode::kTooLarge;
+      default:
+        return ExitCode::kInternal;
     }
   }();
   throw Error(code, "database {}: {}", path.string(), sqlite3_errmsg(handle));
@@ -33,11 +45,16 @@ void check(sqlite3_stmt* statement, int status) {
 
 }  // namespace
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
-void Database::Close::operator()(sqlite3* handle) const noexcept { sqlite3_close_v2(handle); }
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const noexcept {
+  sqlite3_finalize(statement);
+}
+void Database::Close::operator()(sqlite3* handle) const noexcept {
+  sqlite3_close_v2(handle);
+}
 
 Statement& Statement::bind(int index, std::string_view text) {
-  check(statement_.get(), sqlite3_bind_text64(statement_.get(), index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+  check(statement_.get(),
+        sqlite3_bind_text64(statement_.get(), index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
   return *this;
 }
 
@@ -68,30 +85,38 @@ bool Statement::step() {
 }
 
 void Statement::run() {
-  while (step()) {
-  }
+  while (step()) {}
   reset();
 }
 
-void Statement::reset() { sqlite3_reset(statement_.get()); }
+void Statement::reset() {
+  sqlite3_reset(statement_.get());
+}
 
 std::string_view Statement::text(int column) const {
   const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
   return data ? std::string_view(data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))) : std::string_view();
 }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
-double Statement::real(int column) const { return sqlite3_column_double(statement_.get(), column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+double Statement::real(int column) const {
+  return sqlite3_column_double(statement_.get(), column);
+}
 
 std::span<const std::byte> Statement::blob(int column) const {
   const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement_.get(), column));
   return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 
 Database::Database(const std::filesystem::path& path, Mode mode) : path_(path) {
-  const int flags = mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | (mode == Mode::kCreate ? SQLITE_OPEN_CREATE : 0);
+  const int flags =
+      mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | (mode == Mode::kCreate ? SQLITE_OPEN_CREATE : 0);
   sqlite3* handle = nullptr;
   const int status = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
   handle_.reset(handle);
@@ -100,7 +125,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : path_(path) {
   sqlite3_busy_timeout(handle, 10000);
   if (mode != Mode::kReadOnly) execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
   execute("PRAGMA foreign_keys = ON");
-  prepare("SELECT count(*) FROM sqlite_master").step();   // a file that is no database shows itself here, not at the first query
+  prepare("SELECT count(*) FROM sqlite_master").step();  // a file that is no database shows itself here, not at the first query
 }
 
 Statement Database::prepare(std::string_view sql) {
@@ -114,16 +139,22 @@ void Database::execute(std::string_view sql) {
   if (sqlite3_exec(handle_.get(), std::string(sql).c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) throw_sqlite(handle_.get(), path_);
 }
 
-std::int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
-std::int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
+std::int64_t Database::last_insert_id() const {
+  return sqlite3_last_insert_rowid(handle_.get());
+}
+std::int64_t Database::changes() const {
+  return sqlite3_changes64(handle_.get());
+}
 
-Transaction::Transaction(Database& database) : database_(database) { database_.execute("BEGIN IMMEDIATE"); }
+Transaction::Transaction(Database& database) : database_(database) {
+  database_.execute("BEGIN IMMEDIATE");
+}
 
 Transaction::~Transaction() {
   if (!open_) return;
   try {
     database_.execute("ROLLBACK");
-  } catch (const Error&) {   // SQLite has rolled back by itself, for example on a full disk
+  } catch (const Error&) {  // SQLite has rolled back by itself, for example on a full disk
   }
 }
 

@@ -172,10 +172,10 @@ TEST_CASE("a Hugging Face repository gives its model files and a refused one tel
   const TemporaryFolder folder;
   LocalServer server;
   server.http.Get("/api/models/o/m/revision/main", [](const auto&, httplib::Response& reply) {
-    reply.set_content(
-        R"({"sha":"c0ffee","siblings":[{"rfilename":"config.json","size":2},{"rfilename":"pytorch_model.bin","size":9},{"rfilename":"model.safetensors","size":4,"lfs":{"sha256":")" +
-            sha256("data") + R"("}}]})",
-        "application/json");
+    reply.set_content(R"({"sha":"c0ffee","siblings":[{"rfilename":"config.json","size":2},{"rfilename":"pytorch_model.bin","size":9},)"
+                      R"({"rfilename":"model.safetensors","size":4,"lfs":{"sha256":")" +
+                          sha256("data") + R"("}}]})",
+                      "application/json");
   });
   server.http.Get("/o/m/resolve/c0ffee/config.json",
                   [](const auto&, httplib::Response& reply) { reply.set_content("{}", "application/json"); });

@@ -8,7 +8,9 @@
 
 namespace deskhand {
 
-void Tensor::Free::operator()(std::byte* data) const noexcept { std::free(data); }
+void Tensor::Free::operator()(std::byte* data) const noexcept {
+  std::free(data);
+}
 
 Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(type), device_(device) {
   DESKHAND_ASSERT(device == Device::kCpu, "this build makes tensors on the CPU");
@@ -17,7 +19,8 @@ Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(ty
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
   auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlign, rounded));
   if (!data)
-    throw Error(ExitCode::kTooLarge, "out of memory: a buffer of {} {} needs {}", dtype_name(type), shape.text(), human_bytes(static_cast<double>(bytes)));
+    throw Error(ExitCode::kTooLarge, "out of memory: a buffer of {} {} needs {}", dtype_name(type), shape.text(),
+                human_bytes(static_cast<double>(bytes)));
   std::memset(data, 0, rounded);
   data_.reset(data);
 }

@@ -13,14 +13,15 @@ constexpr const char* kSchema = R"(
 CREATE TABLE tickets(
   id TEXT PRIMARY KEY, subject TEXT NOT NULL, problem TEXT NOT NULL, urgency INTEGER NOT NULL CHECK(urgency BETWEEN 0 AND 5),
   category TEXT NOT NULL, area TEXT NOT NULL, issue TEXT NOT NULL, query TEXT NOT NULL DEFAULT '', resolution TEXT NOT NULL DEFAULT '',
-  solution TEXT NOT NULL, result TEXT NOT NULL, account_id TEXT NOT NULL, account TEXT NOT NULL, received TEXT NOT NULL, completed TEXT NOT NULL,
-  clean_problem TEXT NOT NULL DEFAULT '', resolution_summary TEXT NOT NULL DEFAULT '');
+  solution TEXT NOT NULL, result TEXT NOT NULL, account_id TEXT NOT NULL, account TEXT NOT NULL, received TEXT NOT NULL,
+  completed TEXT NOT NULL, clean_problem TEXT NOT NULL DEFAULT '', resolution_summary TEXT NOT NULL DEFAULT '');
 CREATE INDEX tickets_by_date ON tickets(received, id);
 CREATE TABLE activities(
   ticket_id TEXT NOT NULL REFERENCES tickets(id) ON DELETE CASCADE, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
   short_text TEXT NOT NULL, created TEXT NOT NULL, text TEXT NOT NULL, type_code TEXT NOT NULL, type TEXT NOT NULL,
   PRIMARY KEY(ticket_id, sequence));
-CREATE TABLE splits(ticket_id TEXT PRIMARY KEY REFERENCES tickets(id) ON DELETE CASCADE, part TEXT NOT NULL CHECK(part IN ('train', 'test')));
+CREATE TABLE splits(
+  ticket_id TEXT PRIMARY KEY REFERENCES tickets(id) ON DELETE CASCADE, part TEXT NOT NULL CHECK(part IN ('train', 'test')));
 CREATE TABLE split_made(only_one INTEGER PRIMARY KEY CHECK(only_one = 1), how TEXT NOT NULL);
 CREATE TABLE imports(number INTEGER PRIMARY KEY, at TEXT NOT NULL, role TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
   rows INTEGER NOT NULL, counts TEXT NOT NULL);

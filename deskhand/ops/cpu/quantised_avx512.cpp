@@ -302,7 +302,8 @@ TARGET void dot_rows_of(const RowTask& task, const InputRows& x, std::int64_t fi
   }
   for (std::int64_t o = 0; o < task.rows; ++o) {
     Bytes row = task.weight + o * task.row_bytes;
-    for (std::int64_t at = 0; at < task.row_bytes; at += 64) _mm_prefetch(row + kAhead + at, _MM_HINT_T0);  // rows are one stream: no fault beyond
+    for (std::int64_t at = 0; at < task.row_bytes; at += 64)
+      _mm_prefetch(row + kAhead + at, _MM_HINT_T0);  // rows are one stream: no fault beyond
     __m512 total[T][2];
     for (int t = 0; t < T; ++t) total[t][0] = total[t][1] = _mm512_setzero_ps();
     if constexpr (kType == DType::kQ6_K)
