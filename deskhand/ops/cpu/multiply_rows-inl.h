@@ -50,7 +50,7 @@ void multiply_rows(const float* a, std::int64_t a_step, const float* b, std::int
       hn::StoreU(sum[r][1], d, to + lanes);
     }
   }
-  for (; column < columns; column += lanes)
+  if (column < columns)  // an odd last vector
     for (int r = 0; r < kCount; ++r) {
       V sum = hn::Zero(d);
       for (std::int64_t i = 0; i < k; ++i) sum = hn::MulAdd(hn::Set(d, a[r * a_step + i]), hn::LoadU(d, b + i * b_step + column), sum);
