@@ -16,9 +16,3 @@ pkg_check_modules(UCHARDET REQUIRED IMPORTED_TARGET uchardet)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.42)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy>=1.0.3)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib>=0.11)
-
-# oneDNN's own package file asks for OpenCL's headers, which a CPU build does not need.
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.hpp REQUIRED)
-add_library(DNNL::dnnl INTERFACE IMPORTED)
-set_target_properties(DNNL::dnnl PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE} INTERFACE_LINK_LIBRARIES ${DNNL_LIBRARY})
