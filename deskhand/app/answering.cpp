@@ -72,7 +72,7 @@ struct Answering::Model {
     return made;
   }
 
-  static GeneratorModelSettings model_settings(const Decoder& decoder, const DeskSettings& settings, const Confidence& confidence) {
+  static GeneratorModelSettings model_settings(const DeskSettings& settings, const Confidence& confidence) {
     GeneratorModelSettings made;
     made.prompt.categories = confidence.category.labels;
     made.prompt.max_prompt_tokens = settings.answer.max_prompt_tokens;
@@ -89,8 +89,7 @@ struct Answering::Model {
       : decoder(Decoder::load(path)),
         tokenizer(load_tokenizer(path)),
         generator(decoder, *tokenizer.tokenizer, on, generator_settings(decoder, settings)),
-        asked(generator, *tokenizer.tokenizer, tokenizer.chat ? &*tokenizer.chat : nullptr, model_settings(decoder, settings, confidence)) {
-  }
+        asked(generator, *tokenizer.tokenizer, tokenizer.chat ? &*tokenizer.chat : nullptr, model_settings(settings, confidence)) {}
 };
 
 Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options)
