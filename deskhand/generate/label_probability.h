@@ -12,10 +12,10 @@
 namespace deskhand {
 
 struct LabelSearch {
-  double tolerance = 1e-4;            // stop when unexplored / (explored + unexplored) is below, weighted over the places
-  double least_branch = .01;          // earlier choices less likely than this are left out of the sum over them
-  std::int32_t sequences = 16;        // of one pass: each holds up to two pages of its own
-  std::int32_t most_sequences = 512;  // of one field and one branch; then the bound is what it is
+  double tolerance = .01;             // stop when unexplored / (explored + unexplored) is below, weighted over the places
+  double least_branch = .05;          // earlier choices less likely than this are left out of the sum over them
+  std::int32_t sequences = 32;        // of one pass: each holds up to two pages of its own
+  std::int32_t most_sequences = 64;   // of one field and one branch; then the bound is what it is
 };
 
 struct LabelDistribution {
