@@ -12,6 +12,7 @@
 #include "deskhand/text/normalize.h"
 #include "deskhand/tickets/table.h"
 #include "deskhand/tickets/ticket.h"
+#include "deskhand/triage/prompt.h"
 #include "deskhand/triage/sentences.h"
 
 namespace deskhand {
@@ -164,6 +165,11 @@ Json case_json(const DecisionCase& past) {
           {"shown", past.is_shown}};
 }
 
+// With exactly the seed's three keys.
+Json answer_json(const Decision& decision) {
+  return {{kUrgencyKey, decision.urgency}, {kCategoryKey, decision.category}, {kResolutionKey, decision.resolution}};
+}
+
 }  // namespace
 
 std::string_view name_of(ResolutionSource source) {
@@ -275,6 +281,7 @@ std::string text_of(const Decision& decision, const TextStyle& style) {
 
 std::string jsonl_of(const Decision& decision) {
   Json json = {{"query", decision.query},
+               {"answer", answer_json(decision)},
                {"urgency", decision.urgency},
                {"urgency_confidence", decision.urgency_confidence},
                {"category", decision.category},
@@ -313,14 +320,13 @@ std::string csv_of(const Decision& decision) {
     similarities.push_back(std::round(past.similarity * 1e4) / 1e4);
     ids.push_back(past.found.ticket_id);
   }
-  const Json answer = {{"Urgency Code", decision.urgency}, {"Category", decision.category}, {"Resolution", decision.resolution}};
   std::string warnings;
   for (const std::string& warning : decision.warnings) warnings += (warnings.empty() ? "" : "; ") + warning;
   const std::array<std::string, 14> cells = {repair_utf8(decision.query),
                                              write_json(cases),
                                              write_json(similarities),
                                              fmt::format("{:.4f}", decision.avg_similarity),
-                                             write_json(answer),
+                                             write_json(answer_json(decision)),
                                              std::to_string(decision.urgency),
                                              fmt::format("{:.4f}", decision.urgency_confidence),
                                              repair_utf8(decision.category),

@@ -124,6 +124,8 @@ TEST_CASE("a line of JSON can be read again with everything in it") {
   const std::string line = jsonl_of(sample());
   CHECK(line.find('\n') == std::string::npos);
   const Json json = parse_json(line, "line");
+  CHECK(write_json(json["answer"]).starts_with(R"({"Urgency Code":2,"Category":)"));
+  CHECK(json["answer"].size() == 3);
   CHECK(json["urgency"] == 2);
   CHECK(json["urgencies"]["2"] == 0.7);
   CHECK(json["cases"][1]["ticket"] == "T2");

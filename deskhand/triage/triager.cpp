@@ -249,12 +249,14 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
     decision.resolution_source = ResolutionSource::kModel;
     decision.support = find_support(decision.resolution, decision.cases);
     if (answer->is_cut) decision.warnings.push_back("The resolution was cut at its longest allowed length.");
+    // A resolution that no case supports is a guess; where there is a precedent, what was done then is worth more.
     const bool is_echo = repeats_query(decision.resolution, ask.problem, decision.support);
-    if (is_echo && use_best_case(decision)) {
-      decision.warnings.push_back("The model only repeated the ticket; the resolution is the best case's own.");
-    } else if (std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; })) {
+    const bool is_guess = std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; });
+    if ((is_echo || is_guess) && use_best_case(decision))
+      decision.warnings.push_back(is_echo ? "The model only repeated the ticket; the resolution is the best case's own."
+                                          : "No past case supports what the model wrote; the resolution is the best case's own.");
+    else if (is_guess)
       decision.warnings.push_back("No past case supports this resolution: it is the model's own suggestion.");
-    }
   } else {
     use_best_case(decision);
   }

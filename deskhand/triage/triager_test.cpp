@@ -193,6 +193,15 @@ TEST_CASE("without a precedent no case is shown, and the decision says so") {
   CHECK(alone.resolution_source == ResolutionSource::kNone);
 }
 
+TEST_CASE("a resolution that no past case supports gives way to the best case's own") {
+  Desk desk;
+  desk.model.resolution = "Water the plants and call your aunt.";
+  const Decision decision = desk.triager().triage("Since today the printer in our office prints blank pages");
+  CHECK(decision.resolution == "Cleared the printer queue in DOC040.");
+  CHECK(decision.resolution_source == ResolutionSource::kCase);
+  CHECK(warns(decision, "No past case supports what the model wrote"));
+}
+
 TEST_CASE("a model that only says the ticket over again is overruled by the best case's resolution") {
   Desk desk;
   desk.model.resolution = "The printer in the office prints blank pages.";
@@ -200,8 +209,8 @@ TEST_CASE("a model that only says the ticket over again is overruled by the best
   CHECK(decision.resolution == "Cleared the printer queue in DOC040.");
   CHECK(decision.resolution_source == ResolutionSource::kCase);
   CHECK(warns(decision, "only repeated the ticket"));
-  desk.model.resolution = "Replace the toner cartridge.";
-  CHECK(desk.triager().triage("The printer in our office prints blank pages").resolution == "Replace the toner cartridge.");
+  desk.model.resolution = "Clear the printer queue in DOC040 first.";
+  CHECK(desk.triager().triage("The printer in our office prints blank pages").resolution_source == ResolutionSource::kModel);
 }
 
 TEST_CASE("many tickets come back in order, in batches, and one without text says so") {
