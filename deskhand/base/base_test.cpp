@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "deskhand/base/atomic_file.h"
@@ -46,6 +48,24 @@ TEST_CASE("an exception in a worker reaches the caller and the pool goes on work
     for (auto i = begin; i < end; ++i) sum += i;
   });
   CHECK(sum == 45);
+}
+
+TEST_CASE("thousands of short rounds from two callers, with pauses in which workers fall asleep, lose and repeat nothing") {
+  ThreadPool pool(3);
+  const auto call = [&](int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      if (round % 500 == 499) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      std::atomic<std::int64_t> sum = 0;
+      pool.parallel_for(9, 1, [&](auto begin, auto end, int) { for (auto i = begin; i < end; ++i) sum += i + 1; });
+      if (sum != 45) return false;
+    }
+    return true;
+  };
+  bool other = false;
+  std::thread second([&] { other = call(2000); });
+  CHECK(call(2000));
+  second.join();
+  CHECK(other);
 }
 
 TEST_CASE("an atomic file that is not committed leaves what was there") {

@@ -1,5 +1,7 @@
 // Workers spin for a short while before they sleep: an engine calls parallel_for hundreds of times a token, and waking a thread costs more
-// than a small op. Parts are handed out by an atomic counter, so a slow core takes fewer.
+// than a small op. Parts are handed out by an atomic counter, large ones first, so a slow core takes fewer and the last ones end together.
+// The caller waits only for workers that came while there were parts: on a machine with other work, a worker that is not running costs
+// nothing.
 #include "deskhand/base/parallel.h"
 
 #include <sched.h>
@@ -24,8 +26,11 @@ namespace {
 
 using Work = std::function<void(std::int64_t, std::int64_t, int)>;
 
-constexpr auto kSpin = std::chrono::microseconds(200);
-constexpr int kSpinsBeforeYield = 5000;
+constexpr auto kAwake = std::chrono::microseconds(300);  // of waiting for work, then a worker sleeps
+constexpr int kSpinsBeforeYield = 1000;                  // some 20 to 60 us; then whoever needs this processor gets it
+
+// The gate: the number of the round in the upper bits, whether workers may still join it, and how many are inside.
+constexpr std::uint64_t kOpen = 1 << 16, kInside = kOpen - 1, kRound = kOpen << 1;
 thread_local bool inside_parallel_for = false;
 
 void relax() {
@@ -56,27 +61,55 @@ int usable_processors() {
 
 struct ThreadPool::Shared {
   std::mutex caller;  // one parallel_for at a time
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::atomic<std::uint64_t> round{0};
-  std::atomic<int> busy{0};
+  std::atomic<std::uint64_t> gate{0};
   std::atomic<bool> stop{false};
-  std::atomic<std::int64_t> next{0};
-  std::int64_t count = 0, part = 1;
+  std::atomic<int> sleepers{0};
+  std::mutex mutex;  // of sleeping, and of `failure`
+  std::condition_variable wake;
+  // Written while the gate is closed and nobody is inside.
   const Work* work = nullptr;
-  std::exception_ptr failure;  // guarded by mutex
+  std::int64_t count = 0, grain = 1, shares = 1;
+  std::atomic<std::int64_t> next{0};
+  std::exception_ptr failure;
   std::vector<std::thread> threads;
 
-  void take_parts(int worker) {
+  // Half of an even share of what is left, whole grains.
+  bool take_part(std::int64_t& begin, std::int64_t& end) {
+    begin = next.load(std::memory_order_relaxed);
+    do {
+      if (begin >= count) return false;
+      const std::int64_t grains = (count - begin + grain - 1) / grain;
+      end = std::min(count, begin + (grains + shares - 1) / shares * grain);
+    } while (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+    return true;
+  }
+
+  void work_on_parts(int worker) {
     inside_parallel_for = true;
     try {
-      for (std::int64_t begin; (begin = next.fetch_add(part)) < count;) (*work)(begin, std::min(begin + part, count), worker);
+      for (std::int64_t begin, end; take_part(begin, end);) (*work)(begin, end, worker);
     } catch (...) {
       next.store(count);  // the others stop after the part they are at
       const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
     }
     inside_parallel_for = false;
+  }
+
+  // Whether there is a round to join that is not `last`.
+  bool calls(std::uint64_t now, std::uint64_t last) const { return (now & kOpen) && now / kRound != last; }
+
+  void sleep(std::uint64_t last) {
+    std::unique_lock lock(mutex);
+    ++sleepers;  // before the gate is read again: the caller opens it, then reads this
+    wake.wait(lock, [&] { return stop || calls(gate.load(), last); });
+    --sleepers;
+  }
+
+  void wake_sleepers() {
+    if (sleepers.load() == 0) return;
+    { const std::lock_guard lock(mutex); }  // whoever counted itself is waiting by now
+    wake.notify_all();
   }
 };
 
@@ -85,27 +118,31 @@ ThreadPool::ThreadPool(int threads) : threads_(threads > 0 ? threads : usable_pr
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(shared_->mutex);
-    shared_->stop = true;
-  }
-  shared_->wake.notify_all();
+  shared_->stop = true;
+  shared_->wake_sleepers();
   for (auto& thread : shared_->threads) thread.join();
 }
 
 void ThreadPool::run_worker(int worker) {
   Shared& shared = *shared_;
-  for (std::uint64_t seen = 0;;) {
-    const auto sleep_at = std::chrono::steady_clock::now() + kSpin;
-    while (shared.round.load(std::memory_order_acquire) == seen && !shared.stop && std::chrono::steady_clock::now() < sleep_at) relax();
-    if (shared.round.load(std::memory_order_acquire) == seen) {
-      std::unique_lock lock(shared.mutex);
-      shared.wake.wait(lock, [&] { return shared.stop || shared.round.load() != seen; });
+  std::uint64_t last = 0;
+  auto idle_since = std::chrono::steady_clock::now();
+  for (int spins = 0; !shared.stop;) {
+    std::uint64_t now = shared.gate.load(std::memory_order_acquire);
+    if (shared.calls(now, last)) {
+      if (!shared.gate.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+      last = now / kRound;
+      shared.work_on_parts(worker);
+      shared.gate.fetch_sub(1, std::memory_order_release);
+      idle_since = std::chrono::steady_clock::now();
+      spins = 0;
+    } else if (++spins < kSpinsBeforeYield) {
+      relax();
+    } else if (std::chrono::steady_clock::now() - idle_since < kAwake) {
+      std::this_thread::yield();
+    } else {
+      shared.sleep(last);
     }
-    if (shared.stop) return;
-    ++seen;  // rounds cannot be missed: the caller waits for every worker
-    shared.take_parts(worker);
-    shared.busy.fetch_sub(1, std::memory_order_release);
   }
 }
 
@@ -115,22 +152,18 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Work
   if (threads_ == 1 || count <= grain || inside_parallel_for) return work(0, count, 0);
   const std::lock_guard turn(shared_->caller);
   Shared& shared = *shared_;
-  // Four parts a thread even out unequal cores; a part is a multiple of the grain.
-  const std::int64_t parts = std::min<std::int64_t>((count + grain - 1) / grain, std::int64_t{4} * threads_);
-  shared.part = ((count + parts - 1) / parts + grain - 1) / grain * grain;
-  shared.count = count;
-  shared.next = 0;
   shared.work = &work;
-  shared.busy = threads_ - 1;
-  {
-    const std::lock_guard lock(shared.mutex);
-    shared.failure = nullptr;
-    shared.round.fetch_add(1, std::memory_order_release);
-  }
-  shared.wake.notify_all();
-  shared.take_parts(0);
-  // On a machine with other work the last worker may not be running at all: then waiting must leave it the processor.
-  for (int spins = 0; shared.busy.load(std::memory_order_acquire) != 0; ++spins)
+  shared.count = count;
+  shared.grain = grain;
+  shared.shares = std::int64_t{2} * threads_;
+  shared.next = 0;
+  shared.failure = nullptr;
+  shared.gate.store((shared.gate.load(std::memory_order_relaxed) / kRound + 1) * kRound | kOpen);
+  shared.wake_sleepers();
+  shared.work_on_parts(0);
+  shared.gate.fetch_and(~kOpen, std::memory_order_acq_rel);
+  // A worker inside may have lost its processor, perhaps to this very thread.
+  for (int spins = 0; (shared.gate.load(std::memory_order_acquire) & kInside) != 0; ++spins)
     spins < kSpinsBeforeYield ? relax() : std::this_thread::yield();
   if (shared.failure) std::rethrow_exception(shared.failure);
 }
