@@ -22,9 +22,9 @@ struct CpuFeatures {
 
 // How products with frozen weights are computed on the CPU.
 enum class Compute : std::uint8_t {
-  kAuto,  // 8-bit activations for quantised weights, f32 for all others
+  kAuto,  // 8-bit activations for quantised weights; kBF16 for up to 40 tokens with bf16 weights if there is avx512_bf16; else f32
   kF32,   // weights widened to f32
-  kBF16,  // inputs rounded to bf16, sums in f32
+  kBF16,  // weights and inputs rounded to bf16, sums in f32
   kInt8   // inputs quantised to 8 bits a block of 32, sums exact in int32 inside a block, f32 across blocks
 };
 

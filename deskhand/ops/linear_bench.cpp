@@ -17,8 +17,10 @@ int threads() {
   return text ? std::atoi(text) : 0;
 }
 
-void bench_linear(benchmark::State& state, DType type, std::int64_t outputs, std::int64_t inputs, std::int64_t tokens, CpuFeatures cpu) {
+void bench_linear(benchmark::State& state, DType type, std::int64_t outputs, std::int64_t inputs, std::int64_t tokens, CpuFeatures cpu,
+                  Compute compute) {
   testing::Machine machine(threads(), cpu);
+  machine.on.compute = compute;
   const Tensor x = testing::random_tensor({tokens, inputs}, 1), weight = testing::random_weights(type, {outputs, inputs}, 2);
   Tensor out(DType::kF32, {tokens, outputs});
   for (auto _ : state) linear(machine.on, out, x, weight);
@@ -39,15 +41,20 @@ int main(int argc, char** argv) {
   for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
                            DType::kF32, DType::kF16, DType::kBF16})
     for (const Size size : {Size{896, 896}, Size{4864, 896}, Size{896, 4864}, Size{151936, 896}})
-      for (const std::int64_t tokens : {1, 4, 8, 64, 512}) {
+      for (const std::int64_t tokens : {1, 2, 4, 8, 16, 64, 512}) {
         if (size.inputs % block_elements(type) != 0 || (size.outputs > 10000 && tokens > 1)) continue;
         for (const bool lowered : {false, true}) {
           const std::string name =
               fmt::format("linear/{}/{}x{}/{}{}", dtype_name(type), size.outputs, size.inputs, tokens, lowered ? "/avx2" : "");
-          benchmark::RegisterBenchmark(name.c_str(), bench_linear, type, size.outputs, size.inputs, tokens, lowered ? plainer : all)
+          benchmark::RegisterBenchmark(name.c_str(), bench_linear, type, size.outputs, size.inputs, tokens, lowered ? plainer : all,
+                                       Compute::kAuto)
               ->MeasureProcessCPUTime()
               ->Unit(benchmark::kMicrosecond);
         }
+        const std::string name = fmt::format("linear/{}/{}x{}/{}/bf16", dtype_name(type), size.outputs, size.inputs, tokens);
+        benchmark::RegisterBenchmark(name.c_str(), bench_linear, type, size.outputs, size.inputs, tokens, all, Compute::kBF16)
+            ->MeasureProcessCPUTime()
+            ->Unit(benchmark::kMicrosecond);
       }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

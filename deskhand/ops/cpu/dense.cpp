@@ -36,6 +36,17 @@ float dot(const float* a, const float* b, std::int64_t count) {
   return sum;
 }
 
+// As to_bf16 has it: to nearest, ties to even; a NaN stays one.
+void round_to_bf16(float* values, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::uint32_t bits;
+    __builtin_memcpy(&bits, values + i, sizeof bits);
+    const std::uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000, quiet = (bits & 0xffff0000) | 0x00400000;
+    bits = (bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded;
+    __builtin_memcpy(values + i, &bits, sizeof bits);
+  }
+}
+
 void widen_plain(float* to, const std::byte* from, DType type, std::int64_t width) {
   widen(to, from, type, width);
 }
@@ -73,15 +84,11 @@ void turn(const Backend& on, float* to, const float* square, std::int64_t width)
     for (std::int64_t o = 0; o < kPanel; ++o) to[i * kPanel + o] = square[o * kColumns + i];
 }
 
-void round_to_bf16(float* values, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) values[i] = from_bf16(to_bf16(values[i]));
-}
-
 // Weights [column, column + width) of row o; a block begins at `column`.
 void widen_part(const Backend& on, float* to, ConstView weight, std::int64_t o, std::int64_t column, std::int64_t width, bool rounds) {
   const std::int64_t at = row_bytes(weight.type(), weight.shape()[1]) * o + row_bytes(weight.type(), column);
   widen_row(on, to, ConstView(weight.data() + at, weight.type(), {1, width}));
-  if (rounds) round_to_bf16(to, width);
+  if (rounds) DESKHAND_CHOOSE(on, round_to_bf16)(to, width);
 }
 
 }  // namespace
@@ -103,7 +110,7 @@ void multiply_dense(const Backend& on, const LinearPart& part, ConstView x) {
   if (rounds) {
     float* const copy = on.workspace->get<float>(kRounded, tokens * inputs);
     std::copy_n(in, tokens * inputs, copy);
-    round_to_bf16(copy, tokens * inputs);
+    DESKHAND_CHOOSE(on, round_to_bf16)(copy, tokens * inputs);
     in = copy;
   }
   const std::int64_t scratch = few ? inputs : kPanel * (inputs + kColumns);

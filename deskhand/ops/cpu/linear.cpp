@@ -1,10 +1,11 @@
-// Chooses how each part is multiplied. Quantised weights meet 8-bit inputs (quantised.h) unless the caller wants their full width; all else
-// is widened to f32 a panel at a time (dense.h).
+// Chooses how each part is multiplied. Quantised weights meet 8-bit inputs (quantised.h) unless the caller wants their full width; few
+// tokens meet bf16 weights as they are where the processor can (bf16.h); all else is widened to f32 a panel at a time (dense.h).
 #include "deskhand/ops/linear.h"
 
 #include <algorithm>
 #include <array>
 
+#include "deskhand/ops/cpu/bf16.h"
 #include "deskhand/ops/cpu/dense.h"
 #include "deskhand/ops/cpu/quantised.h"
 #include "deskhand/ops/cpu/split.h"
@@ -196,6 +197,8 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   for (const LinearPart& part : parts)
     if (multiplies_in_8_bits(on, part))
       any = true;
+    else if (multiplies_in_bf16(on, part, x.shape()[0]))
+      multiply_bf16(on, part, x);
     else
       multiply_dense(on, part, x);
   if (!any) return;
