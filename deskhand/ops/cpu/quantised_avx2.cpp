@@ -4,6 +4,8 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "deskhand/base/error.h"
 #include "deskhand/ops/cpu/quantised.h"
 
@@ -171,7 +173,11 @@ INLINE void interleave_words(const std::uint8_t* rows, std::int64_t stride, std:
   }
 }
 
-TARGET void unpack_rows(const RowTask& task, std::int64_t inputs, int height, bool keep_sign, const Panel& panel) {
+// Columns that are unpacked and turned together: a row's part, the panel's and their scales stay in the first cache level. Whole blocks.
+constexpr std::int64_t kColumns = 512;
+
+// Columns [column, column + inputs) of a panel; `panel` and the rows of `task` begin there.
+TARGET void unpack_columns(const RowTask& task, std::int64_t inputs, int height, bool keep_sign, const Panel& panel) {
   const std::int64_t scales = inputs / (panel_kind(task.type) == PanelKind::kCentred16 ? 16 : 32);
   for (int first = 0; first < height; first += 8) {
     for (int i = 0; i < 8; ++i) {
@@ -187,6 +193,8 @@ TARGET void unpack_rows(const RowTask& task, std::int64_t inputs, int height, bo
         continue;
       }
       Bytes from = task.weight + row * task.row_bytes;
+      const std::int64_t bytes = row_bytes(task.type, inputs);
+      for (std::int64_t at = 0; at < bytes; at += 64) _mm_prefetch(from + bytes + at, _MM_HINT_T0);  // the next columns
       switch (task.type) {
         case DType::kQ4_0:
           unpack_simple<DType::kQ4_0>(from, inputs, height, keep_sign, u, d, m);
@@ -494,7 +502,17 @@ TARGET void dequantise(DType type, const std::uint8_t* row, std::int64_t inputs,
 }
 
 void unpack_panel(const RowTask& task, std::int64_t inputs, int height, bool keep_sign, const Panel& panel) {
-  unpack_rows(task, inputs, height, keep_sign, panel);
+  const std::int64_t scales_a_block = panel_kind(task.type) == PanelKind::kCentred16 ? 2 : 1;
+  RowTask part = task;
+  for (std::int64_t column = 0; column < inputs; column += kColumns) {
+    part.weight = task.weight + row_bytes(task.type, column);
+    const std::int64_t block = column / kBlock;
+    unpack_columns(part, std::min(kColumns, inputs - column), height, keep_sign,
+                   {.u = panel.u + column * height,
+                    .scale = panel.scale + block * scales_a_block * height,
+                    .minimum = panel.minimum + block * height,
+                    .rows = panel.rows});
+  }
 }
 
 void multiply_panel(const RowTask& task, const Panel& panel, const InputTiles& x, std::int64_t tokens) {
