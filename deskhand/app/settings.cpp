@@ -201,7 +201,7 @@ identifiers = []               # regular expressions of codes that should match 
 
 [answer]                       # deskhand triage
 decide = "fused"               # labels: the model's probabilities and the cases' votes together; or model, or votes
-held_out = 40                  # tickets that the weights of the two are fitted on while indexing; 0: default weights
+held_out = 30                  # tickets that the weights of the two are fitted on while indexing; 0: default weights
 max_new_tokens = 200           # an answer is whole within this
 max_prompt_tokens = 2048       # cases are shortened to fit; the new ticket never is
 temperature = 0                # 0: greedy, always the same answer; above: sampled, the same for the same seed

@@ -34,7 +34,7 @@ struct AnswerSettings {
   double temperature = 0;                // 0: greedy
   double top_p = 0.9;
   int seed = 42;
-  int held_out = 40;                     // tickets that the label weights are fitted on; 0: default weights
+  int held_out = 30;                     // tickets that the label weights are fitted on; 0: default weights
   std::vector<std::string> urgency_meanings;   // five, or none
 };
 

@@ -24,7 +24,7 @@ struct TriageSettings {
   Witness witness = Witness::kFused;     // who decides the labels
   CleanStyle clean = CleanStyle::kFull;  // as the tickets were prepared
   float near_copy = 0.97f;               // fit_confidence: cases at least this close are left out, a new ticket has no such copy
-  std::int64_t batch = 16;               // tickets asked about at a time, where there are many
+  std::int64_t batch = 4;                // tickets asked about at a time, where there are many
 };
 
 // Borrowed, but for the confidence. model and embedder may be null.

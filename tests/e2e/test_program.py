@@ -22,6 +22,15 @@ COMMANDS = ["init", "model", "prepare", "split", "index", "search", "triage", "d
 ENCODER, DECODER = "all-minilm-l6-v2", "qwen2.5-coder-0.5b-instruct"
 
 
+def read_csv(file):
+    with open(file, newline="", encoding="utf-8") as rows:
+        return list(csv.DictReader(rows))
+
+
+def read_jsonl(file):
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def needs_model(name):
     return unittest.skipUnless((MODELS / name).is_dir(), f"{name} is not in {MODELS}: deskhand model get {name}")
 
@@ -135,8 +144,8 @@ class Pipeline(Folder):
     def test_two_workbooks_become_clean_tickets_a_split_and_training_files(self):
         self.prepared()
         data = self.desk / "data"
-        rows = {part: list(csv.DictReader(open(data / f"{part}.csv", newline="", encoding="utf-8"))) for part in ("train", "test")}
-        lines = {part: [json.loads(line) for line in open(data / f"{part}.jsonl", encoding="utf-8")] for part in ("train", "test")}
+        rows = {part: read_csv(data / f"{part}.csv") for part in ("train", "test")}
+        lines = {part: read_jsonl(data / f"{part}.jsonl") for part in ("train", "test")}
         self.assertEqual(len(rows["train"]) + len(rows["test"]), 444)
         self.assertEqual(len(rows["test"]), 23)
         self.assertEqual(lines["train"][0], rows["train"][0])
@@ -167,7 +176,7 @@ class Pipeline(Folder):
     @needs_model(DECODER)
     def test_a_model_answers_within_the_grammar_and_goes_on_after_an_interruption(self):
         self.prepared()
-        self.change("held_out = 40", "held_out = 2")
+        self.change("held_out = 30", "held_out = 2")
         run("--desk", self.desk, "index")
         queries = self.folder / "queries.txt"
         lines = [line for line in (SAMPLE / "queries.txt").read_text().splitlines() if line][:5]
@@ -185,16 +194,14 @@ class Pipeline(Folder):
         self.assertEqual(done.returncode, 0, done.stderr)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([answer["query"] for answer in answers], lines)
-        categories = {row["category"] for row in map(json.loads, open(SOURCE / "sample/source/sales-purchasing.jsonl"))}
-        for source in (SOURCE / "sample/source").glob("*.jsonl"):
-            categories |= {json.loads(line)["category"] for line in open(source)}
+        categories = {ticket["category"] for source in (SAMPLE / "source").glob("*.jsonl") for ticket in read_jsonl(source)}
         for answer in answers:
             written = answer["answer"] if isinstance(answer["answer"], dict) else json.loads(answer["answer"])
             self.assertEqual(list(written), ["Urgency Code", "Category", "Resolution"])
             self.assertIn(written["Urgency Code"], range(1, 6))
             self.assertIn(written["Category"], categories)
             self.assertTrue(written["Resolution"].strip())
-        rows = list(csv.DictReader(open(self.folder / "answers.csv", newline="", encoding="utf-8")))
+        rows = read_csv(self.folder / "answers.csv")
         self.assertEqual([row["query"] for row in rows], lines)
         self.assertEqual(list(rows[0])[:5], ["query", "retrieved_cases", "similarities", "avg_similarity", "answer"])
         again = subprocess.run(command + ["--force"], capture_output=True, text=True, timeout=900)
