@@ -28,7 +28,7 @@ def read_csv(file):
 
 
 def read_jsonl(file):
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 def needs_model(name):
