@@ -251,7 +251,8 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
     if (answer->is_cut) decision.warnings.push_back("The resolution was cut at its longest allowed length.");
     // A resolution that no case supports is a guess; where there is a precedent, what was done then is worth more.
     const bool is_echo = repeats_query(decision.resolution, ask.problem, decision.support);
-    const bool is_guess = std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; });
+    const bool is_guess =
+        std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; });
     if ((is_echo || is_guess) && use_best_case(decision))
       decision.warnings.push_back(is_echo ? "The model only repeated the ticket; the resolution is the best case's own."
                                           : "No past case supports what the model wrote; the resolution is the best case's own.");
