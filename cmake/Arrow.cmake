@@ -8,6 +8,9 @@ if(arrow AND parquet)
   target_include_directories(deskhand_arrow SYSTEM INTERFACE ${root}/include)
   target_link_libraries(deskhand_arrow INTERFACE ${parquet} ${arrow})
   target_compile_definitions(deskhand_arrow INTERFACE DESKHAND_PARQUET=1)
+  # libparquet exports an OpenSSL of its own. The system's must come first in the order of loading, or its parts are bound to those of
+  # another version and the first HTTPS connection crashes.
+  target_link_options(deskhand_arrow INTERFACE "LINKER:--push-state,--no-as-needed,-lssl,-lcrypto,--pop-state")
   set(CMAKE_BUILD_RPATH ${root})
   set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib/deskhand")
 else()

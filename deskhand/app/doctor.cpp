@@ -10,6 +10,7 @@
 #include "deskhand/base/progress.h"
 #include "deskhand/fetch/get_model.h"
 #include "deskhand/retrieve/case_store.h"
+#include "deskhand/tensor/cuda/devices.h"
 #include "deskhand/tickets/ticket_store.h"
 
 namespace deskhand {
@@ -49,6 +50,12 @@ void examine_machine(const Globals& globals, std::vector<Finding>& findings) {
                       cpu.avx2 ? Verdict::kGood : Verdict::kNote});
   findings.push_back(
       {"memory", fmt::format("{} of {} free", human_bytes(memory_bytes("MemAvailable")), human_bytes(memory_bytes("MemTotal")))});
+  const CudaDevices gpus = cuda_devices();
+  for (const CudaDevice& gpu : gpus.devices)
+    findings.push_back({"gpu", fmt::format("{}, compute {}.{}, {} of {} free; answers are computed on the processor", gpu.name,
+                                           gpu.capability_major, gpu.capability_minor, human_bytes(static_cast<double>(gpu.free_bytes)),
+                                           human_bytes(static_cast<double>(gpu.total_bytes)))});
+  if (gpus.devices.empty()) findings.push_back({"gpu", "none: " + gpus.reason});
 #ifdef DESKHAND_PARQUET
   findings.push_back({"parquet", "built in"});
 #else
