@@ -31,15 +31,40 @@ fs::path tokenizer_file(const fs::path& folder) {
   return fs::exists(json) ? json : folder / "vocab.txt";
 }
 
-// The desk's cases and weights in brief: when they change, so do answers.
-std::string state_of(Database& database, const DeskSettings& settings) {
-  Statement cases = database.prepare(
-      "SELECT count(*), coalesce(group_concat(content_hash), '') FROM (SELECT content_hash FROM cases ORDER BY ticket_id)");
+// Everything that an answer depends on besides its query: when any of it changes, an interrupted run is not gone on with.
+std::string state_of(Database& database, const DeskSettings& settings, const fs::path& decoder) {
+  Statement cases =
+      database.prepare("SELECT coalesce(group_concat(content_hash), '') FROM (SELECT content_hash FROM cases ORDER BY ticket_id)");
   cases.step();
   const AnswerSettings& answer = settings.answer;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", cases.integer(0), sha256(cases.text(1)), kept_text(database, "confidence"),
-                     settings.models.encoder, settings.models.decoder, name_of(settings.retrieval.method), settings.retrieval.floor,
-                     static_cast<int>(answer.decide), answer.cases, answer.max_new_tokens, answer.temperature, answer.seed);
+  const RetrieverSettings& retrieval = settings.retrieval;
+  const auto stamp = decoder.empty() ? Json() : Json(fs::last_write_time(decoder).time_since_epoch().count());
+  const Json state = {sha256(cases.text(0)),
+                      kept_text(database, "confidence"),
+                      settings.models.encoder,
+                      decoder.string(),
+                      stamp,
+                      std::string(name_of(retrieval.method)),
+                      retrieval.encoder.hash,
+                      retrieval.floor,
+                      retrieval.dense_weight,
+                      retrieval.bm25_weight,
+                      retrieval.exact_weight,
+                      retrieval.keyword_weight,
+                      retrieval.keywords,
+                      retrieval.identifier_patterns,
+                      static_cast<int>(answer.decide),
+                      answer.cases,
+                      answer.max_prompt_tokens,
+                      answer.max_new_tokens,
+                      answer.temperature,
+                      answer.top_p,
+                      answer.seed,
+                      answer.held_out,
+                      answer.urgency_meanings,
+                      static_cast<int>(settings.import.clean),
+                      static_cast<int>(settings.compute)};
+  return write_json(state);
 }
 
 }  // namespace
@@ -108,8 +133,16 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
 
   const std::string kept = kept_text(desk.database, "confidence");
   const Confidence fresh = confidence_of_cases(cases);
-  Confidence confidence = kept.empty() ? fresh : read_confidence(kept);
-  if (confidence.category.labels != fresh.category.labels) confidence = fresh;  // fitted for other labels
+  Confidence confidence = fresh;
+  // Weights hold for the labels and the model they were fitted with; the labels' shares are always today's.
+  if (!kept.empty() && desk.settings.answer.held_out > 0 && kept_text(desk.database, "confidence_model") == desk.settings.models.decoder) {
+    Confidence fitted = read_confidence(kept);
+    if (fitted.category.labels == fresh.category.labels) {
+      fitted.urgency.prior = fresh.urgency.prior;
+      fitted.category.prior = fresh.category.prior;
+      confidence = std::move(fitted);
+    }
+  }
   if (options.decoder && !desk.settings.models.decoder.empty())
     model_ =
         std::make_unique<Model>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend, confidence);
@@ -120,7 +153,9 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
                                        TriageSettings{.shown_cases = desk.settings.answer.cases,
                                                       .witness = witness_of(desk.settings.answer.decide),
                                                       .clean = desk.settings.import.clean});
-  fingerprint_ = state_of(desk.database, desk.settings);
+  DeskSettings used = desk.settings;
+  used.retrieval = retrieval;
+  fingerprint_ = state_of(desk.database, used, model_ ? installed_model(globals.models, desk.settings.models.decoder) : fs::path());
 }
 
 Answering::~Answering() = default;

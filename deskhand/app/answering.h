@@ -28,7 +28,7 @@ class DeskEncoder {
 };
 
 struct AnsweringOptions {
-  bool decoder = true;   // false: search alone
+  bool decoder = true;  // false: search alone
 };
 
 class Answering {

@@ -13,11 +13,11 @@ namespace deskhand {
 
 // Options that every command knows.
 struct Globals {
-  std::filesystem::path desk = ".";   // the desk's folder
-  std::filesystem::path models;       // DESKHAND_MODELS, else ~/.cache/deskhand/models
+  std::filesystem::path desk = ".";  // the desk's folder
+  std::filesystem::path models;      // DESKHAND_MODELS, else ~/.cache/deskhand/models
   bool json = false;
   bool quiet = false;
-  int threads = 0;                    // 0: all that this process may use
+  int threads = 0;  // 0: all that this process may use
 };
 
 struct Command {

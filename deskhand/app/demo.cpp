@@ -7,7 +7,7 @@
 #include "deskhand/app/triage_run.h"
 #include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
-#include "deskhand/base/json.h"
+#include "deskhand/base/mapped_file.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/stopwatch.h"
 #include "deskhand/tickets/ticket_store.h"
@@ -43,7 +43,16 @@ void run_command(const char* name, const Globals& globals, const std::vector<std
   }
 }
 
+// Only an empty place or an earlier demo's desk is written to.
+void refuse_other_desk(const fs::path& folder) {
+  const fs::path settings = folder / "desk.toml";
+  const bool is_demo = fs::exists(settings) && read_text_file(settings).find("name = \"Sample desk\"") != std::string::npos;
+  if (!is_demo && fs::exists(folder) && !fs::is_empty(folder))
+    throw Error(ExitCode::kCannotWrite, "{} is not empty and not a demo's desk; name another folder: deskhand demo DIR", folder.string());
+}
+
 void write_sample(const fs::path& folder) {
+  refuse_other_desk(folder);
   std::error_code failure;
   fs::create_directories(folder, failure);
   if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), failure.message());
@@ -93,7 +102,9 @@ void demo(Globals globals, const Options& options) {
   fmt::print("The sample desk: an invented reseller of business software, two Excel files as an ERP exports them.\n");
   run_command("prepare", globals, {});
   run_command("split", globals, {"--force"});
-  run_command("index", globals, {});
+  const std::vector<std::string> decoder =
+      options.decoder.empty() ? std::vector<std::string>{} : std::vector<std::string>{"--decoder", options.decoder};
+  run_command("index", globals, decoder);
 
   const auto queries = read_queries(options.folder / "queries.txt");
   const std::size_t count = std::min(queries.size(), static_cast<std::size_t>(options.tickets));
@@ -103,7 +114,7 @@ void demo(Globals globals, const Options& options) {
   std::vector<std::string> arguments = {(options.folder / "new_tickets.txt").string(), "--jsonl",
                                         (options.folder / "answers.jsonl").string(),   "--csv",
                                         (options.folder / "answers.csv").string(),     "--force"};
-  if (!options.decoder.empty()) arguments.insert(arguments.end(), {"--decoder", options.decoder});
+  arguments.insert(arguments.end(), decoder.begin(), decoder.end());
   const Stopwatch answering;
   run_command("triage", globals, arguments);
   const double seconds = answering.seconds();

@@ -12,7 +12,7 @@ struct Engine {
   explicit Engine(int threads, Compute compute = Compute::kAuto) : pool(threads) {
     backend = {.kind = Backend::Kind::kCpu, .pool = &pool, .workspace = &workspace, .cpu = CpuFeatures::detect(), .compute = compute};
   }
-  Engine(const Engine&) = delete;   // the backend points into it
+  Engine(const Engine&) = delete;  // the backend points into it
   Engine& operator=(const Engine&) = delete;
 };
 

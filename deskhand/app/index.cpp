@@ -18,11 +18,12 @@ struct Options {
   std::filesystem::path export_folder;
   bool fit = true;
   bool force = false;
+  std::string decoder;
 };
 
 // Drawn from the tickets to learn from, so that the test tickets stay unseen; each is judged without its own case.
 std::vector<Ticket> draw_held_out(TicketStore& store, const AnswerSettings& settings) {
-  std::vector<Ticket> tickets = store.all(store.count(Part::kTrain) > 0 ? Part::kTrain : Part::kAll);
+  std::vector<Ticket> tickets = store.all(Part::kNotTest);
   const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(settings.seed));
   std::vector<Ticket> drawn;
   for (std::size_t i = 0; i < order.size() && drawn.size() < static_cast<std::size_t>(settings.held_out); ++i)
@@ -56,6 +57,7 @@ void fit(Desk& desk, const Globals& globals) {
   });
   progress.finish();
   keep_text(desk.database, "confidence", write_confidence(confidence));
+  keep_text(desk.database, "confidence_model", desk.settings.models.decoder);
 }
 
 }  // namespace
@@ -64,10 +66,12 @@ std::function<void()> declare_index(CLI::App& sub, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   sub.add_option("--export", options->export_folder, "write embeddings.npy and metadata.parquet into this folder");
   sub.add_flag("--force", options->force, "write over exported files that are there");
+  sub.add_option("--decoder", options->decoder, "fit for another model than desk.toml's; none: for the cases alone");
   sub.add_flag("!--no-fit", options->fit, "leave the label weights as they are");
   sub.footer("Examples:\n  deskhand --desk mydesk index\n  deskhand --desk mydesk index --no-fit --export retriever_data");
   return [options, &globals] {
     Desk desk = Desk::open(globals);
+    if (!options->decoder.empty()) desk.settings.models.decoder = options->decoder == "none" ? "" : options->decoder;
     const IndexReport report = index_desk(desk, globals, options->export_folder, options->force);
     const bool fits = options->fit && desk.settings.answer.held_out > 0;
     if (fits) fit(desk, globals);

@@ -15,6 +15,7 @@ namespace {
 
 std::filesystem::path default_models_folder() {
   if (const char* folder = std::getenv("DESKHAND_MODELS"); folder && *folder) return folder;
+  if (const char* cache = std::getenv("DESKHAND_CACHE"); cache && *cache) return std::filesystem::path(cache) / "models";
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) return std::filesystem::path(cache) / "deskhand" / "models";
   const char* home = std::getenv("HOME");
   return std::filesystem::path(home && *home ? home : ".") / ".cache" / "deskhand" / "models";
@@ -58,7 +59,7 @@ int main(int count, char** arguments) {
     }
     for (const auto& [sub, run] : runs)
       if (sub->parsed()) run();
-    if (std::fflush(stdout) != 0) throw Error(ExitCode::kCannotWrite, "cannot write to standard output");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ExitCode::kCannotWrite, "cannot write to standard output");
     return static_cast<int>(ExitCode::kOk);
   } catch (const Error& error) {
     return fail(error.what(), error.code());

@@ -93,9 +93,11 @@ void read_split(TomlSection section, SplitSettings& split) {
   section.finish();
 }
 
-void read_models(TomlSection section, ModelSettings& models) {
+void read_models(TomlSection section, ModelSettings& models, const fs::path& folder) {
   section.read("encoder", models.encoder);
   section.read("decoder", models.decoder);
+  for (std::string* model : {&models.encoder, &models.decoder})
+    if (!model->empty() && fs::exists(folder / *model)) *model = (folder / *model).string();
   section.finish();
 }
 
@@ -154,7 +156,7 @@ DeskSettings read_settings(std::string_view text, const fs::path& folder, const 
   root.read("name", settings.name);
   read_import(root.section("import"), settings.import, folder);
   read_split(root.section("split"), settings.split);
-  read_models(root.section("models"), settings.models);
+  read_models(root.section("models"), settings.models, folder);
   read_retrieval(root.section("retrieval"), settings.retrieval, settings.answer.cases, folder);
   read_answer(root.section("answer"), settings.answer);
   TomlSection compute = root.section("compute");

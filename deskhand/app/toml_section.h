@@ -29,7 +29,7 @@ class TomlSection {
   std::map<std::string, int> integers(std::string_view key);
   TomlSection section(std::string_view key);
   bool has(std::string_view key) const { return table_ && table_->contains(key); }
-  void finish() const;   // throws Error(kUsage) for a key that was never read
+  void finish() const;  // throws Error(kUsage) for a key that was never read
 
  private:
   const toml::node* take(std::string_view key);

@@ -23,14 +23,26 @@ void refuse_to_overwrite(const std::filesystem::path& file, bool force) {
     throw Error(ExitCode::kCannotWrite, "{} is there already; --force writes over it", file.string());
 }
 
+// A mistyped file name must not be answered as if a customer had written it.
+std::vector<std::string> queries_of(const std::string& argument) {
+  std::error_code not_a_path;
+  const std::filesystem::path path(argument);
+  if (std::filesystem::is_directory(path, not_a_path))
+    throw Error(ExitCode::kUsage, "{} is a folder; wanted is a file with one problem a line", argument);
+  if (std::filesystem::exists(path, not_a_path)) return read_queries(path);
+  const bool has_space = argument.find_first_of(" \t\n") != std::string::npos;
+  if (!has_space && (path.has_parent_path() || path.has_extension())) throw Error(ExitCode::kNotFound, "there is no file {}", argument);
+  return {argument};
+}
+
 void triage(const Globals& globals, const Options& options) {
-  refuse_to_overwrite(options.jsonl, options.force);
-  refuse_to_overwrite(options.csv, options.force);
+  for (const auto& file : {options.jsonl, options.csv}) {
+    refuse_to_overwrite(file, options.force);
+    if (!file.empty()) AtomicFile probe(file);  // a folder that cannot be written to is said now, not after hours of answers
+  }
+  const auto queries = queries_of(options.queries);
   Desk desk = Desk::open(globals);
   if (!options.decoder.empty()) desk.settings.models.decoder = options.decoder == "none" ? "" : options.decoder;
-  std::error_code not_a_path;
-  const bool is_file = std::filesystem::is_regular_file(options.queries, not_a_path);
-  const auto queries = is_file ? read_queries(options.queries) : std::vector<std::string>{options.queries};
   Answering answering(desk, globals);
   std::string jsonl, csv = csv_header();
   Progress progress({.what = "answering",
@@ -50,6 +62,7 @@ void triage(const Globals& globals, const Options& options) {
   progress.finish(summary.kept > 0 ? fmt::format("{} of them from the interrupted run", summary.kept) : "");
   if (!options.jsonl.empty()) write_file_atomically(options.jsonl, jsonl);
   if (!options.csv.empty()) write_file_atomically(options.csv, csv);
+  finish_run(desk, summary);
 }
 
 }  // namespace

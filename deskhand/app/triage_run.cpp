@@ -54,12 +54,13 @@ TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<co
   for (const auto& query : queries) all += '\0' + query;
   const std::int64_t run = open_run(desk.database, sha256(all));
   const auto kept = kept_answers(desk.database, run);
-  TriageRunSummary summary{.answered = static_cast<std::int64_t>(queries.size() - kept.size()),
-                           .kept = static_cast<std::int64_t>(kept.size())};
+  TriageRunSummary summary{
+      .run = run, .answered = static_cast<std::int64_t>(queries.size() - kept.size()), .kept = static_cast<std::int64_t>(kept.size())};
   for (std::size_t i = 0; i < kept.size(); ++i) done(i, kept[i]);
 
   const Stopwatch watch;
-  Statement keep = desk.database.prepare("INSERT INTO triage_answers(run, position, jsonl, csv, text) VALUES(?1, ?2, ?3, ?4, ?5)");
+  Statement keep =
+      desk.database.prepare("INSERT OR REPLACE INTO triage_answers(run, position, jsonl, csv, text) VALUES(?1, ?2, ?3, ?4, ?5)");
   answering.triager().triage(queries.subspan(kept.size()), [&](std::size_t i, const Decision& decision) {
     const std::size_t position = kept.size() + i;
     const AnsweredTicket answered{jsonl_of(decision), csv_of(decision), text_of(decision), false};
@@ -72,8 +73,11 @@ TriageRunSummary run_triage(Desk& desk, const Answering& answering, std::span<co
     done(position, answered);
   });
   summary.seconds = watch.seconds();
-  desk.database.prepare("UPDATE triage_runs SET finished = strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE id = ?1").bind(1, run).run();
   return summary;
+}
+
+void finish_run(Desk& desk, const TriageRunSummary& summary) {
+  desk.database.prepare("UPDATE triage_runs SET finished = strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE id = ?1").bind(1, summary.run).run();
 }
 
 }  // namespace deskhand

@@ -50,9 +50,9 @@ TEST_CASE("a tiny BERT gives transformers' vectors, texts packed without padding
 
 TEST_CASE("MiniLM gives the vectors of sentence-transformers for 20 sentences") {
   const char* models = std::getenv("DESKHAND_MODELS");
-  const auto folder = std::filesystem::path(models ? models : "") / "all-MiniLM-L6-v2";
+  const auto folder = std::filesystem::path(models ? models : "") / "all-minilm-l6-v2";
   if (!models || !std::filesystem::exists(folder)) {
-    MESSAGE("skipped: DESKHAND_MODELS/all-MiniLM-L6-v2 is not there; deskhand model get all-minilm-l6-v2 brings it");
+    MESSAGE("skipped: DESKHAND_MODELS/all-minilm-l6-v2 is not there; deskhand model get all-minilm-l6-v2 brings it");
     return;
   }
   const Encoder encoder = Encoder::load(folder);

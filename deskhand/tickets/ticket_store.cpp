@@ -87,6 +87,8 @@ std::string from_part(Part part) {
       return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'train'";
     case Part::kTest:
       return " FROM tickets t JOIN splits s ON s.ticket_id = t.id AND s.part = 'test'";
+    case Part::kNotTest:
+      return " FROM tickets t WHERE NOT EXISTS (SELECT 1 FROM splits s WHERE s.ticket_id = t.id AND s.part = 'test')";
     case Part::kAll:
       break;
   }

@@ -20,7 +20,7 @@ inline constexpr int kDeskSchema = 1;  // PRAGMA user_version
 // EXISTS. Throws Error(kBadInput) if a newer program wrote it or it is some other program's database.
 Database open_desk_database(const std::filesystem::path& path, Database::Mode mode);
 
-enum class Part { kAll, kTrain, kTest };
+enum class Part { kAll, kTrain, kTest, kNotTest };   // kNotTest: to learn from, those that came after the split included
 
 struct ImportRecord {
   std::string when;  // ISO, UTC

@@ -47,7 +47,7 @@ IndexReport index_cases(Database& database, TextEmbedder* embedder, const Encode
   IndexReport report;
   std::vector<Case> cases;
   std::vector<std::string> ids;
-  tickets.each(tickets.split_description().empty() ? Part::kAll : Part::kTrain, false, [&](const Ticket& ticket) {
+  tickets.each(Part::kNotTest, false, [&](const Ticket& ticket) {
     Case one = case_of(ticket);
     if (one.problem.empty()) {
       ++report.without_problem;

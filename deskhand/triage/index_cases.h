@@ -23,7 +23,7 @@ struct IndexReport {
   double embed_s = 0;
 };
 
-// The tickets of the training part, or all where no split was made. embedder may be null: cases without vectors (BM25 and identifiers find
+// All tickets that are not kept for testing, those imported after the split included. embedder may be null: cases without vectors (BM25 and identifiers find
 // them). Throws Error(kBadInput) if there is no ticket to learn from, Error(kInterrupted) on Ctrl-C.
 IndexReport index_cases(Database& database, TextEmbedder* embedder, const EncoderId& encoder, const IndexSettings& settings = {});
 

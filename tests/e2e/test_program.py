@@ -129,6 +129,14 @@ class Errors(Folder):
             model.write_bytes(contents)
             self.fails(3, "broken.gguf", "perplexity", model, SAMPLE / "queries.txt")
 
+    def test_a_mistyped_file_of_queries_is_not_answered_as_a_ticket(self):
+        self.fails(4, "there is no file querys.txt", "--desk", self.folder, "triage", "querys.txt")
+        self.fails(2, "is a folder", "--desk", self.folder, "triage", self.folder)
+
+    def test_the_demo_leaves_another_desk_alone(self):
+        self.new_desk()
+        self.fails(5, "not a demo's desk", "demo", self.desk)
+
     def test_commands_out_of_order_say_what_comes_first(self):
         self.new_desk()
         self.fails(4, "prepare", "--desk", self.desk, "split")
@@ -169,6 +177,7 @@ class Pipeline(Folder):
         self.assertIn("TRADE23", hits["hits"][0]["problem"] + hits["hits"][0]["resolution"])
         answer = json.loads(run("--desk", self.desk, "--json", "triage", "trade price list TRADE23 not applied, orders come up at full list price").stdout)
         self.assertEqual(list(json.loads(answer["answer"]) if isinstance(answer["answer"], str) else answer["answer"]), ["Urgency Code", "Category", "Resolution"])
+        self.fails(5, "cannot write", "--desk", self.desk, "triage", SAMPLE / "queries.txt", "--csv", self.folder / "no-such-folder" / "answers.csv")
         nothing = json.loads(run("--desk", self.desk, "--json", "search", "the canteen's coffee machine tastes of soap").stdout)
         self.assertTrue(nothing["no_precedent"], nothing["best_cosine"])
 
