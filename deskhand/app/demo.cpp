@@ -1,6 +1,7 @@
 // deskhand demo: the whole way on the sample desk, which is built into the program.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "deskhand/app/answering.h"
@@ -87,9 +88,12 @@ void print_label_quality(Database& database) {
   if (text.empty()) return;
   const Confidence confidence = read_confidence(text);
   if (confidence.category.examples == 0) return;
+  // Half of a 95 % interval at one half, in points.
+  const double margin = 196 * std::sqrt(0.25 / static_cast<double>(confidence.category.examples));
   fmt::print(
-      "\nHow often the labels were right on {} closed tickets held out while fitting (cross-validated; few, so give or take 10 points):\n",
-      confidence.category.examples);
+      "\nHow often the labels were right on {} closed tickets held out while fitting (cross-validated; so few, so give or take {:.0f} "
+      "points):\n",
+      confidence.category.examples, margin);
   fmt::print("  {:<10} {:>14} {:>14} {:>14} {:>14} {:>14}\n", "", "commonest", "model alone", "cases alone", "both", "calib. error");
   print_label_row("urgency", confidence.urgency);
   print_label_row("category", confidence.category);
