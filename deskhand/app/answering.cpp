@@ -5,26 +5,12 @@
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/fetch/catalogue.h"
-#include "deskhand/generate/generator.h"
-#include "deskhand/generate/load_tokenizer.h"
 #include "deskhand/retrieve/case_store.h"
-#include "deskhand/triage/generator_model.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
-
-Witness witness_of(LabelDecision decide) {
-  switch (decide) {
-    case LabelDecision::kModel:
-      return Witness::kModel;
-    case LabelDecision::kVotes:
-      return Witness::kVotes;
-    default:
-      return Witness::kFused;
-  }
-}
 
 fs::path tokenizer_file(const fs::path& folder) {
   const fs::path json = folder / "tokenizer.json";
@@ -81,42 +67,6 @@ std::unique_ptr<DeskEncoder> DeskEncoder::load(const Desk& desk, const Globals& 
   return std::unique_ptr<DeskEncoder>(new DeskEncoder(installed_model(globals.models, name), name, on));
 }
 
-struct Answering::Model {
-  Decoder decoder;
-  LoadedTokenizer tokenizer;
-  Generator generator;
-  GeneratorModel asked;
-
-  static GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings& settings) {
-    GeneratorSettings made;
-    const std::int64_t longest =
-        std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024 + settings.answer.max_new_tokens);
-    made.limits = {.tokens = 512, .positions = longest};
-    made.cache.tokens = longest + 2048;
-    made.model_id = settings.models.decoder;
-    return made;
-  }
-
-  static GeneratorModelSettings model_settings(const DeskSettings& settings, const Confidence& confidence) {
-    GeneratorModelSettings made;
-    made.prompt.categories = confidence.category.labels;
-    made.prompt.max_prompt_tokens = settings.answer.max_prompt_tokens;
-    for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i)
-      made.prompt.urgency_meanings[i] = settings.answer.urgency_meanings[i];
-    made.max_new_tokens = settings.answer.max_new_tokens;
-    made.sampler.temperature = static_cast<float>(settings.answer.temperature);
-    made.sampler.top_p = static_cast<float>(settings.answer.top_p);
-    made.sampler.seed = static_cast<std::uint64_t>(settings.answer.seed);
-    return made;
-  }
-
-  Model(const fs::path& path, const DeskSettings& settings, const Backend& on, const Confidence& confidence)
-      : decoder(Decoder::load(path)),
-        tokenizer(load_tokenizer(path)),
-        generator(decoder, *tokenizer.tokenizer, on, generator_settings(decoder, settings)),
-        asked(generator, *tokenizer.tokenizer, tokenizer.chat ? &*tokenizer.chat : nullptr, model_settings(settings, confidence)) {}
-};
-
 Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options)
     : engine_(globals.threads, desk.settings.compute) {
   CaseStore cases(desk.database);
@@ -144,15 +94,15 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
     }
   }
   if (options.decoder && !desk.settings.models.decoder.empty())
-    model_ =
-        std::make_unique<Model>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend, confidence);
-  triager_ = std::make_unique<Triager>(TriageParts{.retriever = *retriever_,
-                                                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,
-                                                   .model = model_ ? &model_->asked : nullptr,
-                                                   .confidence = std::move(confidence)},
-                                       TriageSettings{.shown_cases = desk.settings.answer.cases,
-                                                      .witness = witness_of(desk.settings.answer.decide),
-                                                      .clean = desk.settings.import.clean});
+    model_ = std::make_unique<DeskDecoder>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend,
+                                           confidence.category.labels);
+  triager_ = std::make_unique<Triager>(
+      TriageParts{.retriever = *retriever_,
+                  .embedder = encoder_ ? &encoder_->embedder() : nullptr,
+                  .model = model_ ? &model_->model() : nullptr,
+                  .confidence = std::move(confidence)},
+      TriageSettings{
+          .shown_cases = desk.settings.answer.cases, .witness = desk.settings.answer.decide, .clean = desk.settings.import.clean});
   DeskSettings used = desk.settings;
   used.retrieval = retrieval;
   fingerprint_ = state_of(desk.database, used, model_ ? installed_model(globals.models, desk.settings.models.decoder) : fs::path());

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "deskhand/app/desk.h"
+#include "deskhand/app/desk_decoder.h"
 #include "deskhand/app/engine.h"
 #include "deskhand/triage/embedder.h"
 #include "deskhand/triage/triager.h"
@@ -40,16 +41,14 @@ class Answering {
   const Triager& triager() const { return *triager_; }
   const Retriever& retriever() const { return *retriever_; }
   DeskEncoder* encoder() { return encoder_.get(); }
-  bool has_model() const { return model_ != nullptr; }
   // Names all that an answer depends on besides its query: models, settings, cases, weights.
   const std::string& fingerprint() const { return fingerprint_; }
 
  private:
-  struct Model;
   Engine engine_;
   std::unique_ptr<DeskEncoder> encoder_;
   std::unique_ptr<Retriever> retriever_;
-  std::unique_ptr<Model> model_;
+  std::unique_ptr<DeskDecoder> model_;
   std::unique_ptr<Triager> triager_;
   std::string fingerprint_;
 };

@@ -117,8 +117,14 @@ void read_retrieval(TomlSection section, RetrieverSettings& retrieval, int& case
   section.finish();
 }
 
+std::vector<std::string> witness_names() {
+  std::vector<std::string> names;
+  for (const Witness witness : kWitnesses) names.emplace_back(name_of(witness));
+  return names;
+}
+
 void read_answer(TomlSection section, AnswerSettings& answer) {
-  answer.decide = static_cast<LabelDecision>(section.choice("decide", {"fused", "model", "votes"}, 0));
+  answer.decide = static_cast<Witness>(section.choice("decide", witness_names(), 0));
   section.read("max_prompt_tokens", answer.max_prompt_tokens, 256, 131072);
   section.read("max_new_tokens", answer.max_new_tokens, 48, 4096);
   section.read("temperature", answer.temperature, 0, 2);
@@ -129,6 +135,50 @@ void read_answer(TomlSection section, AnswerSettings& answer) {
   if (!answer.urgency_meanings.empty() && answer.urgency_meanings.size() != kMaxUrgency)
     throw Error(ExitCode::kUsage, "desk.toml: answer.urgency_meanings has {} texts, wanted {}: one for each urgency",
                 answer.urgency_meanings.size(), kMaxUrgency);
+  section.finish();
+}
+
+SystemSettings read_system(TomlSection section, const DeskSettings& desk, const fs::path& folder) {
+  SystemSettings system{.decoder = desk.models.decoder, .cases = desk.answer.cases};
+  section.read("name", system.name);
+  if (system.name.empty()) throw Error(ExitCode::kUsage, "desk.toml: every [[evaluate.systems]] must have a name");
+  section.read("kind", system.kind);
+  section.read("decoder", system.decoder);
+  if (!system.decoder.empty() && fs::exists(folder / system.decoder)) system.decoder = (folder / system.decoder).string();
+  section.read("cases", system.cases, 0, 20);
+  system.decide = static_cast<Witness>(section.choice("decide", witness_names(), static_cast<int>(system.decide)));
+  system.mend = system.decide == Witness::kFused;
+  section.read("mend", system.mend);
+  std::string predictions;
+  section.read("predictions", predictions);
+  if (!predictions.empty()) {
+    system.predictions = absolute({predictions}, folder).front();
+    system.kind = "file";
+  }
+  section.finish();
+  return system;
+}
+
+void read_evaluate(TomlSection section, DeskSettings& desk, const fs::path& folder) {
+  EvaluateSettings& evaluate = desk.evaluate;
+  section.read("resamples", evaluate.resamples, 100, 100000);
+  section.read("seed", evaluate.seed, 0, 2147483647);
+  section.read("validation", evaluate.validation, 0, 100000);
+  section.read("urgency_costs", evaluate.urgency_costs, 0, 1e6);
+  if (evaluate.urgency_costs.size() != kMaxUrgency)
+    throw Error(ExitCode::kUsage, "desk.toml: evaluate.urgency_costs has {} numbers, wanted {}: one for each urgency",
+                evaluate.urgency_costs.size(), kMaxUrgency);
+  section.read("too_urgent_cost", evaluate.too_urgent_cost, 0, 1e6);
+  section.read("above", evaluate.above, 0, 100);
+  section.read("relevant_similarity", evaluate.relevant_similarity, -1, 1);
+  std::string pairs;
+  section.read("relevant_pairs", pairs);
+  if (!pairs.empty()) evaluate.relevant_pairs = absolute({pairs}, folder).front();
+  section.read("splits", evaluate.splits);
+  for (const auto& split : evaluate.splits)
+    if (split != "random" && split != "grouped" && split != "time")
+      throw Error(ExitCode::kUsage, "desk.toml: evaluate.splits: '{}' is no way to split; there are random, grouped and time", split);
+  for (TomlSection& system : section.sections("systems")) evaluate.systems.push_back(read_system(std::move(system), desk, folder));
   section.finish();
 }
 
@@ -159,6 +209,7 @@ DeskSettings read_settings(std::string_view text, const fs::path& folder, const 
   read_models(root.section("models"), settings.models, folder);
   read_retrieval(root.section("retrieval"), settings.retrieval, settings.answer.cases, folder);
   read_answer(root.section("answer"), settings.answer);
+  read_evaluate(root.section("evaluate"), settings, folder);
   TomlSection compute = root.section("compute");
   settings.compute = static_cast<Compute>(compute.choice("precision", {"auto", "f32", "bf16", "int8"}, 0));
   compute.finish();
@@ -209,6 +260,18 @@ max_prompt_tokens = 2048       # cases are shortened to fit; the new ticket neve
 temperature = 0                # 0: greedy, always the same answer; above: sampled, the same for the same seed
 seed = 42
 # urgency_meanings = ["...", "...", "...", "...", "..."]   # what 1 to 5 mean here, for the model
+
+[evaluate]                     # deskhand evaluate
+resamples = 2000               # of every 95 % interval
+validation = 40                # tickets that the temperature of the probabilities is fitted on; 0: none
+urgency_costs = [8, 4, 2, 1, 1]   # of a ticket of urgency 1 to 5, for each level that it is placed less urgent
+too_urgent_cost = 1            # for each level that it is placed more urgent
+splits = ["grouped", "time"]   # beside the desk's own split, for systems without a language model
+# [[evaluate.systems]]         # none: the decoder without cases, with cases, and as triage answers; the baselines are always there
+# name = "raw 1.5B"
+# decoder = "qwen2.5-coder-1.5b-instruct"
+# cases = 3                    # shown to the model
+# decide = "model"             # who decides the labels: model, votes or fused
 
 [compute]
 precision = "auto"             # auto, f32, bf16 or int8

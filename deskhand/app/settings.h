@@ -8,6 +8,7 @@
 #include "deskhand/ops/backend.h"
 #include "deskhand/retrieve/retriever.h"
 #include "deskhand/tickets/prepare.h"
+#include "deskhand/triage/confidence.h"
 
 namespace deskhand {
 
@@ -24,10 +25,8 @@ struct ModelSettings {
   std::string decoder = "qwen2.5-coder-0.5b-instruct";  // empty: the cases alone answer
 };
 
-enum class LabelDecision { kFused, kModel, kVotes };
-
 struct AnswerSettings {
-  LabelDecision decide = LabelDecision::kFused;
+  Witness decide = Witness::kFused;
   int cases = 3;
   int max_prompt_tokens = 2048;
   int max_new_tokens = 200;
@@ -38,6 +37,30 @@ struct AnswerSettings {
   std::vector<std::string> urgency_meanings;  // five, or none
 };
 
+// One system of an evaluation.
+struct SystemSettings {
+  std::string name;
+  std::string kind = "raw";           // raw, lora, hybrid, file
+  std::string decoder;                // empty: the desk's
+  int cases = 3;                      // shown to the model
+  Witness decide = Witness::kModel;   // who decides the labels
+  bool mend = false;                  // a resolution that no case supports is replaced by the best case's
+  std::filesystem::path predictions;  // answers made elsewhere, .csv or .jsonl; no model is run
+};
+
+struct EvaluateSettings {
+  int resamples = 2000;  // of every bootstrap interval
+  int seed = 42;
+  int validation = 40;                                    // tickets outside the test part that the temperature is fitted on; 0: none
+  std::vector<double> urgency_costs = {8, 4, 2, 1, 1};    // of a ticket of urgency 1..5, for each level it is placed less urgent
+  double too_urgent_cost = 1;                             // for each level more urgent
+  double above = 75;                                      // token_set_ratio that counts as the same resolution
+  double relevant_similarity = 0.6;                       // cosine of resolutions from which a case of the same category is relevant
+  std::filesystem::path relevant_pairs;                   // instead: a CSV file with ticket_id, case_id
+  std::vector<std::string> splits = {"grouped", "time"};  // beside the desk's own, for systems without a language model
+  std::vector<SystemSettings> systems;                    // none: the desk's decoder without cases, with cases, and as triage answers
+};
+
 struct DeskSettings {
   std::string name;
   PrepareSettings import;  // paths are absolute
@@ -45,6 +68,7 @@ struct DeskSettings {
   ModelSettings models;
   RetrieverSettings retrieval;  // encoder is left to whoever loads it; keywords holds the file's text
   AnswerSettings answer;
+  EvaluateSettings evaluate;
   Compute compute = Compute::kAuto;
 };
 

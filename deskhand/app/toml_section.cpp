@@ -74,6 +74,19 @@ void TomlSection::read(std::string_view key, std::vector<std::string>& value) {
   }
 }
 
+void TomlSection::read(std::string_view key, std::vector<double>& value, double least, double most) {
+  const auto* node = take(key);
+  if (!node) return;
+  const std::string wanted = fmt::format("a list of numbers from {} to {}", least, most);
+  if (!node->is_array()) refuse(*node, key, wanted);
+  value.clear();
+  for (const auto& item : *node->as_array()) {
+    const auto found = item.value<double>();
+    if (!item.is_number() || !found || !(*found >= least && *found <= most)) refuse(item, key, wanted);
+    value.push_back(*found);
+  }
+}
+
 int TomlSection::choice(std::string_view key, const std::vector<std::string>& choices, int current) {
   const auto* node = take(key);
   if (!node) return current;
@@ -111,6 +124,16 @@ TomlSection TomlSection::section(std::string_view key) {
   const auto* node = take(key);
   if (node && !node->is_table()) refuse(*node, key, fmt::format("a section [{}]", key));
   return TomlSection(node ? node->as_table() : nullptr, name_.empty() ? std::string(key) : name_ + "." + std::string(key), file_);
+}
+
+std::vector<TomlSection> TomlSection::sections(std::string_view key) {
+  std::vector<TomlSection> found;
+  const auto* node = take(key);
+  if (!node) return found;
+  const std::string name = name_.empty() ? std::string(key) : name_ + "." + std::string(key);
+  if (!node->is_array_of_tables()) refuse(*node, key, fmt::format("sections [[{}]]", name));
+  for (const auto& item : *node->as_array()) found.push_back(TomlSection(item.as_table(), name, file_));
+  return found;
 }
 
 void TomlSection::finish() const {

@@ -22,12 +22,14 @@ class TomlSection {
   void read(std::string_view key, double& value, double least, double most);
   void read(std::string_view key, float& value, double least, double most);
   void read(std::string_view key, std::vector<std::string>& value);
+  void read(std::string_view key, std::vector<double>& value, double least, double most);
   // One of `choices`; returns its index, or `current` where the key is absent.
   int choice(std::string_view key, const std::vector<std::string>& choices, int current);
   // A sub-table of free keys.
   std::map<std::string, std::string> texts(std::string_view key);
   std::map<std::string, int> integers(std::string_view key);
   TomlSection section(std::string_view key);
+  std::vector<TomlSection> sections(std::string_view key);  // of an array of tables; none where the key is absent
   bool has(std::string_view key) const { return table_ && table_->contains(key); }
   void finish() const;  // throws Error(kUsage) for a key that was never read
 

@@ -253,12 +253,12 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
     const bool is_echo = repeats_query(decision.resolution, ask.problem, decision.support);
     const bool is_guess =
         std::none_of(decision.support.begin(), decision.support.end(), [](const Support& s) { return s.case_number > 0; });
-    if ((is_echo || is_guess) && use_best_case(decision))
+    if (settings_.mend && (is_echo || is_guess) && use_best_case(decision))
       decision.warnings.push_back(is_echo ? "The model only repeated the ticket; the resolution is the best case's own."
                                           : "No past case supports what the model wrote; the resolution is the best case's own.");
     else if (is_guess)
       decision.warnings.push_back("No past case supports this resolution: it is the model's own suggestion.");
-  } else {
+  } else if (!ask.labels_only) {
     use_best_case(decision);
   }
   if (answer) {
@@ -269,6 +269,28 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
   const DecisionStatistics& s = decision.statistics;
   decision.statistics.total_ms = s.embed_ms + s.retrieve_ms + s.generate_ms;
   return decision;
+}
+
+std::vector<Decision> Triager::judge(std::span<const Ticket> closed, const std::function<void(std::size_t, std::size_t)>& progress) const {
+  std::vector<Decision> decisions;
+  const auto batch = static_cast<std::size_t>(settings_.batch);
+  for (std::size_t first = 0; first < closed.size(); first += batch) {
+    check_interrupt();
+    const auto part = closed.subspan(first, std::min(batch, closed.size() - first));
+    std::vector<std::string> problems, ids;
+    for (const Ticket& ticket : part) {
+      problems.push_back(problem_text(ticket));
+      ids.push_back(ticket.id);
+    }
+    auto asks = prepare(problems, ids, true);
+    const auto answers = ask(asks);
+    for (std::size_t i = 0; i < asks.size(); ++i) {
+      decisions.push_back(weigh(asks[i], answers[i]));
+      decisions.back().query = problems[i];
+    }
+    if (progress) progress(first + part.size(), closed.size());
+  }
+  return decisions;
 }
 
 Confidence Triager::fit_confidence(std::span<const Ticket> held_out, const std::function<void(std::size_t, std::size_t)>& progress) const {

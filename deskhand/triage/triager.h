@@ -24,6 +24,7 @@ struct TriageSettings {
   Witness witness = Witness::kFused;     // who decides the labels
   CleanStyle clean = CleanStyle::kFull;  // as the tickets were prepared
   float near_copy = 0.97f;               // fit_confidence: cases at least this close are left out, a new ticket has no such copy
+  bool mend = true;                      // a resolution that no case supports, or that repeats the ticket, gives way to the best case's
   std::int64_t batch = 4;                // tickets asked about at a time, where there are many
 };
 
@@ -49,6 +50,10 @@ class Triager {
 
   // The same for many, `batch` at a time; done(i, decision) is called in order. A query without text becomes a decision that says so.
   void triage(std::span<const std::string> queries, const std::function<void(std::size_t, const Decision&)>& done) const;
+
+  // What would be decided of closed tickets' labels, each without its own case and near copies: one decision a ticket, without resolution.
+  // progress(done, total) after each batch; Ctrl-C throws.
+  std::vector<Decision> judge(std::span<const Ticket> closed, const std::function<void(std::size_t, std::size_t)>& progress = {}) const;
 
   // Weights and their cross-validated report from held-out tickets, by label-only passes: each ticket's own case and near copies are left
   // out. Tickets without text or with labels the desk does not have are passed over. progress(done, total) after each batch; Ctrl-C throws.

@@ -1,0 +1,45 @@
+#include "deskhand/app/desk_decoder.h"
+
+#include <algorithm>
+
+namespace deskhand {
+namespace {
+
+GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings& settings) {
+  GeneratorSettings made;
+  const std::int64_t longest =
+      std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024 + settings.answer.max_new_tokens);
+  made.limits = {.tokens = 512, .positions = longest};
+  made.cache.tokens = longest + 2048;
+  made.model_id = settings.models.decoder;
+  return made;
+}
+
+GeneratorModelSettings model_settings(const DeskSettings& settings, const std::vector<std::string>& categories) {
+  GeneratorModelSettings made;
+  made.prompt = prompt_settings(settings, categories);
+  made.max_new_tokens = settings.answer.max_new_tokens;
+  made.sampler.temperature = static_cast<float>(settings.answer.temperature);
+  made.sampler.top_p = static_cast<float>(settings.answer.top_p);
+  made.sampler.seed = static_cast<std::uint64_t>(settings.answer.seed);
+  return made;
+}
+
+}  // namespace
+
+PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<std::string>& categories) {
+  PromptSettings made;
+  made.categories = categories;
+  made.max_prompt_tokens = settings.answer.max_prompt_tokens;
+  for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i) made.urgency_meanings[i] = settings.answer.urgency_meanings[i];
+  return made;
+}
+
+DeskDecoder::DeskDecoder(const std::filesystem::path& path, const DeskSettings& settings, const Backend& on,
+                         const std::vector<std::string>& categories)
+    : decoder_(Decoder::load(path)),
+      tokenizer_(load_tokenizer(path)),
+      generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings)),
+      asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr, model_settings(settings, categories)) {}
+
+}  // namespace deskhand
