@@ -52,8 +52,8 @@ struct PairedEstimate {
 };
 
 // Both from the same call of bootstrap. p = 2 (1 + the lesser of the counts of resamples with difference <= 0 and >= 0) / (resamples + 1),
-// at most 1. Davison and Hinkley 1997, Bootstrap Methods and their Application, chapters 4 and 5. With share_of, and a difference of 0 in all
-// resamples (no ticket tells the two apart), the interval is that share's Wilson bound to either side of 0.
+// at most 1. Davison and Hinkley 1997, Bootstrap Methods and their Application, chapters 4 and 5. With share_of, and a difference of 0 in
+// all resamples (no ticket tells the two apart), the interval is that share's Wilson bound to either side of 0.
 PairedEstimate paired_difference(const Resampled& a, const Resampled& b, const EstimateOptions& options = {});
 
 // The order of shared work, for one statistic or two.

@@ -54,8 +54,9 @@ class CoverageArea {
 // p^(1/T) divided by its sum: above 1 less sure, below 1 surer. 0 stays 0. T > 0 and finite.
 std::vector<double> scale_temperature(std::span<const double> probabilities, double temperature);
 
-// The T in .05 .. 20 with the least log loss. The loss is convex in 1/T, so that golden-section search over ln T finds it. Rows whose truth
-// has probability 0 are left out: no T changes them. Empty with fewer than 10 rows. 1 where T makes no difference.
+// The T in .05 .. 20 with the least log loss, Guo et al. 2017. The loss is convex in 1/T: Newton steps on its slope, halving where a step
+// leaves the bracket. Rows whose truth has probability 0 are left out: no T changes them. Empty with fewer than 10 rows. 1 where T makes no
+// difference.
 std::optional<double> fit_temperature(std::span<const std::vector<double>> probabilities, std::span<const std::int32_t> truth);
 
 }  // namespace deskhand
