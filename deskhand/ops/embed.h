@@ -6,4 +6,14 @@ namespace deskhand {
 
 void embed(const Backend& on, View out, std::span<const std::int32_t> tokens, ConstView table);
 
+// d_table (V, C) f32: row tokens[i] += row i of d_out (N, C). Rows that no token names are not touched.
+void embed_backward(const Backend& on, View d_table, std::span<const std::int32_t> tokens, ConstView d_out);
+
+namespace reference {
+void embed_backward(View d_table, std::span<const std::int32_t> tokens, ConstView d_out);
+}
+namespace cpu {
+void embed_backward(const Backend& on, View d_table, std::span<const std::int32_t> tokens, ConstView d_out);
+}
+
 }  // namespace deskhand

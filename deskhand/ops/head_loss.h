@@ -1,0 +1,41 @@
+// The head and the cross-entropy of what it says, for tokens that are to be learnt and no others, forward and backward in one: logits exist
+// for a few tokens at a time. loss = log(sum(exp(logits))) - logits[target]; d_logits = scale (softmax(logits) - target's one).
+#pragma once
+#include "deskhand/ops/backend.h"
+
+namespace deskhand {
+
+// Sums over the tokens given; divided by their number they are TRL's loss, mean_token_accuracy and entropy.
+struct HeadLoss {
+  double loss = 0;           // nats
+  double entropy = 0;        // nats, of the distribution predicted
+  std::int64_t correct = 0;  // tokens whose target has the largest logit, the first of equals
+};
+
+struct HeadLossOptions {
+  float scale = 1;                         // of gradients: 1 / all target tokens of the optimizer's step; the sums are not scaled
+  std::int64_t logit_bytes = 128ll << 20;  // of logits at a time; one token's row at least. Results depend on it in the last bits alone
+};
+
+struct HeadGradients {
+  View d_hidden;  // (M, C) overwritten; empty: evaluation, nothing but the sums
+  View d_weight;  // (V, C) f32 added to; empty: the head is frozen
+};
+
+// hidden (M, C) f32, weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be hidden unless d_weight is wanted. The products
+// are `linear`'s and its backward's, with Backend::compute as they have it.
+HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
+                   std::span<const std::int32_t> targets, HeadLossOptions options = {});
+
+// The middle of it: logits (M, V) become d_logits, and the sums are returned.
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+
+namespace reference {
+HeadLoss head_loss(const HeadGradients& gradients, ConstView hidden, ConstView weight, std::span<const std::int32_t> targets, float scale);
+HeadLoss cross_entropy(View logits, std::span<const std::int32_t> targets, float scale);
+}  // namespace reference
+namespace cpu {
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+}
+
+}  // namespace deskhand
