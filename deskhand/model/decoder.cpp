@@ -40,13 +40,20 @@ std::filesystem::path only_gguf_in(const std::filesystem::path& folder) {
 
 }  // namespace
 
-LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens)
+LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens, KeepFor keep)
     : q(DType::kF32, {tokens, c.heads, c.head_width}),
       k(DType::kF32, {tokens, c.kv_heads, c.head_width}),
       v(DType::kF32, {tokens, c.kv_heads, c.head_width}),
       attended(DType::kF32, {tokens, c.heads, c.head_width}),
       gate(DType::kF32, {tokens, c.feed_forward}),
-      up(DType::kF32, {tokens, c.feed_forward}) {}
+      up(DType::kF32, {tokens, c.feed_forward}) {
+  if (keep == KeepFor::kAnswering) return;
+  x = Tensor(DType::kF32, {tokens, c.width});
+  middle = Tensor(DType::kF32, {tokens, c.width});
+  attention_rstd = Tensor(DType::kF32, {tokens});
+  feed_forward_rstd = Tensor(DType::kF32, {tokens});
+  logsumexp = Tensor(DType::kF32, {tokens, c.heads});
+}
 
 DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const double> frequencies, DecoderLimits limit)
     : limits(limit),

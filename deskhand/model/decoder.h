@@ -21,16 +21,22 @@ struct DecoderLimits {
   std::int64_t positions = 4096;  // tokens of the longest sequence; never more than the model's max_positions
 };
 
+enum class KeepFor : std::uint8_t { kAnswering, kBackward };
+
 // What a layer computes on its way. Answering uses one of these for all layers; training gives each layer its own and backward reads from
 // it: the layer's input x and the norms' rstd (both norms), q, k, v and the logsumexp (attention), attended (LoRA on attention_out), gate
 // and up (swiglu; the product is computed again). Frozen weights need no inputs kept, so the normed x is computed again where LoRA wants
 // it.
 struct LayerActivations {
-  LayerActivations(const DecoderConfig& config, std::int64_t tokens);
+  LayerActivations(const DecoderConfig& config, std::int64_t tokens, KeepFor keep = KeepFor::kAnswering);
   Tensor q;         // (N, H, D)  after rotation
   Tensor k, v;      // (N, G, D)  k after rotation
   Tensor attended;  // (N, H, D)
   Tensor gate, up;  // (N, F)     answering writes silu(gate) * up over gate
+  // For backward alone, else empty.
+  Tensor x, middle;                          // (N, C)  the residual stream before the layer, and between its halves: the norms' inputs
+  Tensor attention_rstd, feed_forward_rstd;  // (N)
+  Tensor logsumexp;                          // (N, H)
 };
 
 // All that a pass writes besides its results; made once for the largest pass. One for each thread of callers.
