@@ -1,0 +1,49 @@
+// What a run trains: values where they lie (an adapter's tensors), gradients and moments in flat buffers of one order, so that clipping,
+// all-reduce and the optimizer are loops over one array.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "deskhand/tensor/tensor.h"
+#include "deskhand/train/adapter.h"
+
+namespace deskhand {
+
+class Parameters {
+ public:
+  struct Entry {
+    std::string name;                   // peft's, without "base_model.model.": "model.layers.0.self_attn.q_proj.lora_A.weight"
+    View value;                         // f32, borrowed
+    bool decays = true;                 // weight decay; never norms and biases
+    double rate_factor = 1;             // of the learning rate
+    std::int64_t offset = 0, size = 0;  // in the flat buffers; set here
+  };
+
+  explicit Parameters(std::vector<Entry> entries);
+  // All of an adapter, pairs first, by name. plus_ratio: of every B. Borrows the adapter's tensors.
+  static Parameters of(Adapter& adapter, double plus_ratio);
+
+  std::span<const Entry> entries() const { return entries_; }
+  std::int64_t size() const { return size_; }
+  std::span<float> gradients() { return gradients_.floats(); }
+  std::span<float> first_moments() { return first_.floats(); }
+  std::span<float> second_moments() { return second_.floats(); }
+  View gradient(std::string_view name);  // with the value's shape; throws AssertionError if there is none
+  void clear_gradients();
+
+  // For checkpoints: values by name, "first_moments", "second_moments". load throws Error(kBadInput) for one that is missing or of
+  // another shape.
+  std::vector<std::pair<std::string, ConstView>> tensors() const;
+  void load(const std::map<std::string, Tensor>& tensors, std::string_view where);
+
+ private:
+  std::vector<Entry> entries_;
+  std::int64_t size_ = 0;
+  Tensor gradients_, first_, second_;  // (size)
+};
+
+}  // namespace deskhand
