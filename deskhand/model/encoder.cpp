@@ -36,9 +36,15 @@ Encoder Encoder::load(const std::filesystem::path& folder) {
 
 void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens, std::span<const std::int32_t> bounds,
                     View out) const {
+  DESKHAND_ASSERT((out.shape() == Shape{static_cast<std::int64_t>(bounds.size()) - 1, config_.width}), "(B, C)");
+  const ConstView x = token_vectors(on, buffers, tokens, bounds);
+  if (!tokens.empty()) mean_pool_unit(on, out, x, bounds);
+}
+
+ConstView Encoder::token_vectors(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens,
+                                 std::span<const std::int32_t> bounds) const {
   const auto rows = static_cast<std::int64_t>(tokens.size());
   DESKHAND_ASSERT(!bounds.empty() && bounds.front() == 0 && bounds.back() == rows, "bounds of all rows");
-  DESKHAND_ASSERT((out.shape() == Shape{static_cast<std::int64_t>(bounds.size()) - 1, config_.width}), "(B, C)");
   if (rows > buffers.x.shape()[0])
     throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this encoder was set up for {} at a time", rows, buffers.x.shape()[0]);
   for (const std::int32_t token : tokens)
@@ -52,9 +58,10 @@ void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const 
                   config_.max_positions);
     for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) buffers.positions[static_cast<std::size_t>(row)] = row - bounds[i];
   }
-  if (rows == 0) return;
+  const View x = buffers.x.view().rows(0, rows);
+  if (rows == 0) return x;
 
-  const View x = first(buffers.x, rows), delta = first(buffers.delta, rows), widened = first(buffers.widened, rows);
+  const View delta = first(buffers.delta, rows), widened = first(buffers.widened, rows);
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
   const auto norm = [&](ConstView residual, ConstView weight, ConstView bias) {
     layer_norm(on, x, x, residual, {weight, bias, config_.norm_epsilon});
@@ -73,7 +80,7 @@ void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const 
     apply(on, layer.down, delta, widened);
     norm(delta, layer.feed_forward_norm_weight, layer.feed_forward_norm_bias);
   }
-  mean_pool_unit(on, out, x, bounds);
+  return x;
 }
 
 }  // namespace deskhand

@@ -34,6 +34,11 @@ class Encoder {
   void embed(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens, std::span<const std::int32_t> bounds,
              View out) const;
 
+  // The last layer's vectors (N, C) f32 of the same texts, special tokens too, not yet of unit length; embed is their mean. They lie in
+  // `buffers` until its next pass.
+  ConstView token_vectors(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens,
+                          std::span<const std::int32_t> bounds) const;
+
  private:
   Encoder(Safetensors file, EncoderConfig config, EncoderWeights weights)
       : file_(std::move(file)), config_(config), weights_(std::move(weights)) {}

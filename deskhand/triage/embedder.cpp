@@ -5,6 +5,7 @@
 
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/sha256.h"
+#include "deskhand/ops/mean_pool.h"
 
 namespace deskhand {
 namespace {
@@ -14,7 +15,7 @@ constexpr std::int64_t kFewestPieces = 3;  // [CLS], one piece, [SEP]: how many 
 EmbedderSettings fitted(EmbedderSettings settings, const EncoderConfig& config) {
   const std::int64_t most = config.max_tokens > 0 ? std::min(config.max_tokens, config.max_positions) : config.max_positions;
   settings.max_pieces = static_cast<std::int32_t>(std::clamp<std::int64_t>(settings.max_pieces, kFewestPieces, most));
-  settings.batch_tokens = std::max<std::int64_t>(settings.batch_tokens, settings.max_pieces);
+  settings.batch_tokens = std::max(settings.batch_tokens, config.max_positions);
   return settings;
 }
 
@@ -29,14 +30,24 @@ EncoderEmbedder::EncoderEmbedder(const Encoder& encoder, const WordPiece& tokeni
       out_(DType::kF32, {settings_.batch_tokens / 2, encoder.config().width}) {}  // even an empty text has [CLS] and [SEP]
 
 std::vector<float> EncoderEmbedder::embed(std::span<const std::string> texts) {
+  const auto columns = static_cast<std::size_t>(width());
+  std::vector<float> vectors(texts.size() * columns);
+  read(texts, settings_.max_pieces, [&](std::size_t i, const EncodedText& text) {
+    std::copy(text.pooled.begin(), text.pooled.end(), vectors.begin() + static_cast<std::ptrdiff_t>(i * columns));
+  });
+  return vectors;
+}
+
+void EncoderEmbedder::read(std::span<const std::string> texts, std::int32_t max_pieces,
+                           const std::function<void(std::size_t, const EncodedText&)>& take) {
+  const auto most = static_cast<std::int32_t>(std::clamp(std::int64_t{max_pieces}, kFewestPieces, encoder_.config().max_positions));
   std::vector<std::vector<std::int32_t>> pieces;
-  for (const std::string& text : texts) pieces.push_back(tokenizer_.encode_for_encoder(text, settings_.max_pieces));
+  for (const std::string& text : texts) pieces.push_back(tokenizer_.encode_for_encoder(text, most));
   std::vector<std::size_t> order(texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return pieces[a].size() > pieces[b].size(); });
 
   const auto columns = static_cast<std::size_t>(width());
-  std::vector<float> vectors(texts.size() * columns);
   std::vector<std::int32_t> tokens, bounds;
   for (std::size_t next = 0; next < order.size();) {
     check_interrupt();
@@ -48,14 +59,15 @@ std::vector<float> EncoderEmbedder::embed(std::span<const std::string> texts) {
       bounds.push_back(static_cast<std::int32_t>(tokens.size()));
       ++next;
     }
-    const auto count = static_cast<std::int64_t>(next - first);
-    encoder_.embed(on_, buffers_, tokens, bounds, out_.view().rows(0, count));
+    const ConstView vectors = encoder_.token_vectors(on_, buffers_, tokens, bounds);
+    mean_pool_unit(on_, out_.view().rows(0, static_cast<std::int64_t>(next - first)), vectors, bounds);
     for (std::size_t i = first; i < next; ++i) {
-      const auto row = out_.floats().subspan((i - first) * columns, columns);
-      std::copy(row.begin(), row.end(), vectors.begin() + static_cast<std::ptrdiff_t>(order[i] * columns));
+      const std::vector<std::int32_t>& own = pieces[order[i]];
+      take(order[i], {.tokens = own,
+                      .vectors = vectors.rows(bounds[i - first], static_cast<std::int64_t>(own.size())),
+                      .pooled = out_.floats().subspan((i - first) * columns, columns)});
     }
   }
-  return vectors;
 }
 
 EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings) {

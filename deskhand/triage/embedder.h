@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,9 +23,16 @@ class TextEmbedder {
   virtual std::vector<float> embed(std::span<const std::string> texts) = 0;
 };
 
+// A text as the encoder read it, with all that it made of it.
+struct EncodedText {
+  std::span<const std::int32_t> tokens;  // (T): [CLS], pieces, [SEP]
+  ConstView vectors;                     // (T, C) of the last layer, not of unit length
+  std::span<const float> pooled;         // (C): their mean at unit length; what embed gives for a text of these tokens
+};
+
 struct EmbedderSettings {
   std::int32_t max_pieces = 256;     // of one text, longer ones are cut, as sentence-transformers does; lowered to what the encoder takes
-  std::int64_t batch_tokens = 4096;  // of one pass; raised to hold the longest text
+  std::int64_t batch_tokens = 4096;  // of one pass; raised to hold the longest text that the encoder takes
 };
 
 class EncoderEmbedder final : public TextEmbedder {
@@ -33,6 +41,12 @@ class EncoderEmbedder final : public TextEmbedder {
   EncoderEmbedder(const Encoder& encoder, const WordPiece& tokenizer, const Backend& on, EmbedderSettings settings = {});
   std::int64_t width() const override { return encoder_.config().width; }
   std::vector<float> embed(std::span<const std::string> texts) override;
+
+  // Every text's token vectors, one batch of them in memory at a time: take(i, text i) once for each i, in the order of batches. What it
+  // gets is valid until it returns. Texts are cut at max_pieces, whatever the settings say, or at what the encoder takes if that is less.
+  void read(std::span<const std::string> texts, std::int32_t max_pieces, const std::function<void(std::size_t, const EncodedText&)>& take);
+
+  const EmbedderSettings& settings() const { return settings_; }  // as they are in force
 
  private:
   const Encoder& encoder_;
