@@ -87,7 +87,7 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
 }
 
 void read_split(TomlSection section, SplitSettings& split) {
-  split.method = section.choice("method", {"random", "time"}, 0) == 0 ? SplitMethod::kRandom : SplitMethod::kTime;
+  split.method = static_cast<SplitMethod>(section.choice("method", {"random", "grouped", "time"}, 0));
   section.read("test_share", split.test_share, 0.0001, 0.9);
   section.read("seed", split.seed, 0, 2147483647);
   section.finish();
@@ -237,7 +237,7 @@ dates = "day-first"            # of 03/04/2024; or month-first
 # high = 2
 
 [split]                        # deskhand split
-method = "random"              # random: as scikit-learn's train_test_split; time: the latest are kept for testing
+method = "random"              # random: as scikit-learn's train_test_split; grouped: near copies stay on one side; time: the latest are tested
 test_share = 0.05
 seed = 42
 

@@ -12,7 +12,7 @@
 
 namespace deskhand {
 
-enum class SplitMethod { kRandom, kTime };
+enum class SplitMethod { kRandom, kGrouped, kTime };
 
 struct SplitSettings {
   SplitMethod method = SplitMethod::kRandom;

@@ -161,6 +161,27 @@ class Pipeline(Folder):
         self.assertRegex(rows["train"][0]["output"], r"^- Urgency: [1-5]\n- Category: .+\n- Solution: ")
         self.assertFalse(any("[REDACTED" in row["instruction"] for row in rows["train"]))
 
+    def test_a_split_counts_near_copies_and_a_grouped_one_keeps_them_together(self):
+        header = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
+        things, places = ["invoice", "printer", "payroll", "forecast", "warehouse"], ["Leeds", "Bonn", "Lyon", "Oslo"]
+        rows = [f"{i},,ERP,Stock,Error,01/02/2024,02/02/2024,s,3,the {things[i // 4]} run of the {things[i // 4]} team stopped with {things[i // 4]} errors on Monday in {places[i % 4]},s,r,A1,A" for i in range(20)]
+        table = self.folder / "tickets.csv"
+        table.write_text("\n".join([header, *rows]) + "\n")
+        self.new_desk(tickets=table, history=None)
+        self.change("test_share = 0.05", "test_share = 0.4")
+        run("--desk", self.desk, "prepare")
+        drawn = json.loads(run("--desk", self.desk, "--json", "split").stdout)
+        self.assertEqual((drawn["how"], drawn["test"], drawn["leaked"]), ("random, 40 %, seed 42", 8, 8))
+        self.assertRegex(run("--desk", self.desk, "split", "--force").stdout, r'8 of the tickets kept for testing have a near copy.*method = "grouped"')
+        self.change('method = "random"', 'method = "grouped"')
+        drawn = json.loads(run("--desk", self.desk, "--json", "split", "--force").stdout)
+        self.assertEqual((drawn["how"], drawn["test"], drawn["leaked"]), ("grouped, 40 %, seed 42", 8, 0))
+        tested = {row["instruction"].split()[13] for row in read_csv(self.desk / "data" / "test.csv")}
+        learnt = {row["instruction"].split()[13] for row in read_csv(self.desk / "data" / "train.csv")}
+        self.assertEqual((len(tested), tested & learnt), (2, set()))
+        self.change('method = "grouped"', 'method = "time"')
+        self.assertIn("by time, the latest 40 %", run("--desk", self.desk, "split", "--force").stdout)
+
     def test_preparing_twice_changes_nothing(self):
         self.prepared()
         first = run("--desk", self.desk, "--json", "prepare").stdout
