@@ -51,7 +51,7 @@ Moments moments(std::span<const double> x, const Scaled& of_x, std::span<const d
 std::optional<double> coefficient(std::span<const double> x, std::span<const double> y) {
   if (x.size() < kLeastPairs || !has_spread(x) || !has_spread(y)) return std::nullopt;
   const Moments sums = moments(x, scaled(x), y, scaled(y));
-  const double spread = std::sqrt(sums.xx) * std::sqrt(sums.yy);
+  const double spread = std::sqrt(sums.xx * sums.yy);
   if (!(spread > 0)) return std::nullopt;
   return std::clamp(sums.xy / spread, -1.0, 1.0);
 }
