@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -102,6 +103,28 @@ inline double worst_difference(std::span<const float> found, std::span<const flo
     largest = std::max(largest, std::abs(static_cast<double>(wanted[i])));
   }
   return most / largest;
+}
+
+// sum(a b): the loss whose gradient in a is b.
+inline double inner_product(std::span<const float> a, std::span<const float> b) {
+  DESKHAND_ASSERT(a.size() == b.size(), "as many values");
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+// What `loss` gains a unit of each element of x, by central differences: good to some 1e-3 of the largest where ops write f32.
+inline Tensor slopes(Tensor& x, const std::function<double()>& loss, float step = 1e-2f) {
+  Tensor slope(DType::kF32, x.shape());
+  for (std::size_t i = 0; i < x.floats().size(); ++i) {
+    const float value = x.floats()[i], above = value + step, below = value - step;
+    x.floats()[i] = above;
+    const double more = loss();
+    x.floats()[i] = below;
+    slope.floats()[i] = static_cast<float>((more - loss()) / (static_cast<double>(above) - below));
+    x.floats()[i] = value;
+  }
+  return slope;
 }
 
 }  // namespace deskhand::testing

@@ -103,6 +103,10 @@ void widen_row(const Backend& on, float* to, ConstView row) {
   reference::dequantize(View(std::span(to, static_cast<std::size_t>(width)), row.shape()), row);
 }
 
+void round_to_bf16(const Backend& on, float* values, std::int64_t count) {
+  DESKHAND_CHOOSE(on, round_to_bf16)(values, count);
+}
+
 void multiply_dense(const Backend& on, const LinearPart& part, ConstView x) {
   const std::int64_t inputs = x.shape()[1], tokens = x.shape()[0], outputs = part.weight.shape()[0];
   const bool rounds = on.compute == Compute::kBF16, few = tokens <= kMostFewTokens;

@@ -7,6 +7,8 @@ namespace deskhand::cpu {
 
 // A row of weights of any type as floats.
 void widen_row(const Backend& on, float* to, ConstView row);
+// As to_bf16 has it, kept as floats.
+void round_to_bf16(const Backend& on, float* values, std::int64_t count);
 
 // One part of a linear. Compute::kBF16 rounds weights and inputs to bf16 first; sums are f32.
 void multiply_dense(const Backend& on, const LinearPart& part, ConstView x);
