@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <random>
 
+#include "deskhand/base/json.h"
+#include "deskhand/base/mapped_file.h"
 #include "deskhand/retrieve/case_store.h"
 #include "deskhand/retrieve/words.h"
 #include "tests/temporary_folder.h"
@@ -67,6 +70,24 @@ TEST_CASE("scores are Okapi's, for every case found") {
     const auto document = static_cast<std::size_t>(std::stoi(hits[i].ticket_id.substr(1)) - 1000);
     CHECK(hits[i].bm25 == doctest::Approx(okapi(texts, document, {"WORD3", "WORD7", "WORD11"})).epsilon(1e-9));
     if (i > 0) CHECK(hits[i - 1].bm25 >= hits[i].bm25);
+  }
+}
+
+TEST_CASE("scores are those of rank-bm25's BM25Okapi, saved by tools/save_golden_retrieve.py") {
+  const auto path = std::filesystem::path(DESKHAND_SOURCE_DIR) / "tests/golden/retrieve/bm25.json";
+  const Json saved = parse_json(read_text_file(path), path.string());
+  Desk desk(saved["texts"].get<std::vector<std::string>>());
+  const auto common = words_of_most_cases(desk.database);
+  for (const Json& at : saved["queries"]) {
+    const auto query = at["query"].get<std::string>();
+    CAPTURE(query);
+    auto expected = at["scores"].get<std::vector<double>>();
+    for (const auto& hit : search_words(desk.database, query, 1000, common)) {
+      double& score = expected[static_cast<std::size_t>(std::stoi(hit.ticket_id.substr(1)) - 1000)];
+      CHECK(hit.bm25 == doctest::Approx(score).epsilon(1e-6).scale(0));
+      score = 0;
+    }
+    CHECK(std::all_of(expected.begin(), expected.end(), [](double score) { return score == 0; }));  // whatever is not found has no score
   }
 }
 
