@@ -109,7 +109,7 @@ TEST_CASE("intervals of a simulated share hold the true share about 95 times in 
   }
   MESSAGE("held in " << 100.0 * held / rounds << " %");
   CHECK(held >= rounds * 0.94);
-  CHECK(held <= rounds * 0.97);  // .957 by summing the binomial: a share of 150 moves in steps
+  CHECK(held <= rounds * 0.97);  // .954 over 32 000 rounds of other seeds: a share of 150 moves in steps
 }
 
 TEST_CASE("where there is no difference, the paired p is about uniform; where there is one, small") {
