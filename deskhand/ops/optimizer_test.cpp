@@ -1,0 +1,72 @@
+#include "deskhand/ops/optimizer.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "deskhand/ops/testing.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+// Tolerance: an f32 step of up to ten roundings.
+TEST_CASE("AdamW agrees with the reference over five steps, whatever the threads") {
+  for (const std::int64_t count : {1, 37, 40001}) {
+    const Tensor start = random_tensor({count}, 1);
+    Tensor wanted = start.copy(), wanted_m(DType::kF32, {count}), wanted_v(DType::kF32, {count});
+    const auto settings = [](std::int64_t step) {
+      return AdamW{.learning_rate = 1e-2 / static_cast<double>(step), .weight_decay = 0.1, .step = step, .gradient_scale = 0.7};
+    };
+    for (std::int64_t step = 1; step <= 5; ++step)
+      reference::adamw(wanted, {wanted_m, wanted_v}, random_tensor({count}, static_cast<unsigned>(step) + 10), settings(step));
+    for (const CpuFeatures& cpu : feature_levels()) {
+      Tensor first;
+      for (const int threads : {1, 3}) {
+        Machine machine(threads, cpu);
+        Tensor weights = start.copy(), m(DType::kF32, {count}), v(DType::kF32, {count});
+        for (std::int64_t step = 1; step <= 5; ++step)
+          adamw(machine.on, weights, {m, v}, random_tensor({count}, static_cast<unsigned>(step) + 10), settings(step));
+        CHECK(worst_difference(weights.floats(), wanted.floats()) < 1e-6);
+        CHECK(worst_difference(m.floats(), wanted_m.floats()) < 1e-6);
+        CHECK(worst_difference(v.floats(), wanted_v.floats()) < 1e-6);
+        if (first.empty()) first = weights.copy();
+        CHECK(worst_difference(weights.floats(), first.floats()) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradients' norm is exact to double, the same whatever the threads, and counts what is not finite") {
+  for (const std::int64_t count : {0, 1, 33, 65536, 200001}) {
+    Tensor gradient = random_tensor({count}, 3);
+    const GradientNorm wanted = reference::gradient_norm(gradient);
+    for (const CpuFeatures& cpu : feature_levels()) {
+      Machine machine(3, cpu), alone(1, cpu);
+      const GradientNorm found = gradient_norm(machine.on, gradient);
+      CHECK(found.norm == doctest::Approx(wanted.norm).epsilon(1e-12));
+      CHECK(found.norm == gradient_norm(alone.on, gradient).norm);
+      CHECK(found.not_finite == 0);
+    }
+    if (count < 10) continue;
+    gradient.floats()[3] = std::numeric_limits<float>::quiet_NaN();
+    gradient.floats()[count - 1] = std::numeric_limits<float>::infinity();
+    Machine machine(2);
+    CHECK(gradient_norm(machine.on, gradient).not_finite == 2);
+    CHECK(reference::gradient_norm(gradient).not_finite == 2);
+    CHECK_FALSE(std::isfinite(gradient_norm(machine.on, gradient).norm));
+  }
+}
+
+TEST_CASE("the largest finite gradients are not taken for infinite ones") {
+  Tensor gradient(DType::kF32, {100});
+  std::fill(gradient.floats().begin(), gradient.floats().end(), std::numeric_limits<float>::max());
+  Machine machine(1);
+  CHECK(gradient_norm(machine.on, gradient).not_finite == 0);
+  CHECK(gradient_norm(machine.on, gradient).norm == doctest::Approx(10.0 * std::numeric_limits<float>::max()));
+}
+
+TEST_CASE("gradients shorter than the limit are left as they are, longer ones are cut to just below it") {
+  CHECK(clip_scale(0.5, 1) == 1);
+  CHECK(clip_scale(0, 1) == 1);
+  CHECK(clip_scale(4, 1) == doctest::Approx(1 / 4.000001));
+}
