@@ -12,4 +12,19 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
   cpu::rms_norm(on, out, x, weight, epsilon, rstd);
 }
 
+void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, ConstView d_out, ConstView x, ConstView weight,
+                       ConstView rstd) {
+  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2 && d_out.type() == DType::kF32 && d_out.shape() == x.shape(),
+                  "(N, C) f32 of x and d_out");
+  DESKHAND_ASSERT(gradients.d_x.type() == DType::kF32 && gradients.d_x.shape() == x.shape(), "(N, C) f32 of d_x");
+  DESKHAND_ASSERT(weight.type() == DType::kF32 && weight.shape().elements() == x.shape()[1], "(C) f32 of weight");
+  DESKHAND_ASSERT(rstd.type() == DType::kF32 && rstd.shape().elements() == x.shape()[0], "(N) f32 of rstd");
+  DESKHAND_ASSERT(
+      gradients.d_weight.empty() || (gradients.d_weight.type() == DType::kF32 && gradients.d_weight.shape().elements() == x.shape()[1]),
+      "(C) f32 of d_weight");
+  if (on.kind == Backend::Kind::kReference) return reference::rms_norm_backward(gradients, d_out, x, weight, rstd);
+  require_cpu(on);
+  cpu::rms_norm_backward(on, gradients, d_out, x, weight, rstd);
+}
+
 }  // namespace deskhand

@@ -10,4 +10,14 @@ void swiglu(const Backend& on, View out, ConstView gate, ConstView up) {
   cpu::swiglu(on, out, gate, up);
 }
 
+void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out, ConstView gate, ConstView up) {
+  DESKHAND_ASSERT(
+      d_gate.shape() == gate.shape() && d_up.shape() == gate.shape() && d_out.shape() == gate.shape() && up.shape() == gate.shape(),
+      "(N, F) of all");
+  DESKHAND_ASSERT(d_gate.data() != d_up.data() || gate.shape().elements() == 0, "gradients that do not overlap");
+  if (on.kind == Backend::Kind::kReference) return reference::swiglu_backward(d_gate, d_up, d_out, gate, up);
+  require_cpu(on);
+  cpu::swiglu_backward(on, d_gate, d_up, d_out, gate, up);
+}
+
 }  // namespace deskhand
