@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <random>
+#include <thread>
 
 #include "deskhand/base/error.h"
 #include "deskhand/evaluate/test_golden.h"
@@ -76,9 +79,17 @@ TEST_CASE("a resample depends on the seed and its number alone, and draws every 
 TEST_CASE("results are the same to the bit on one thread and on four") {
   std::mt19937_64 random(3);
   const Column a = normals(random, 200), b = normals(random, 200);
-  const std::vector<Statistic> statistics = {mean_of(a), mean_of(b)};
+  std::atomic<int> threads = 0;
+  const Statistic slow = [&](Rows, Scratch&) {  // so that every thread gets a part, also on one processor
+    thread_local bool is_counted = false;
+    if (!is_counted) is_counted = true, ++threads;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    return std::optional<double>();
+  };
+  const std::vector<Statistic> statistics = {mean_of(a), mean_of(b), slow};
   ThreadPool one(1), four(4);
   const auto alone = bootstrap(200, statistics, {.resamples = 501}, one), together = bootstrap(200, statistics, {.resamples = 501}, four);
+  CHECK(threads > 1);
   for (std::size_t s = 0; s < 2; ++s) {
     CHECK(alone[s].value == together[s].value);
     CHECK(alone[s].resamples == together[s].resamples);
@@ -181,6 +192,9 @@ TEST_CASE("a value that over half of the resamples cannot give is undefined; few
   };
   const auto seldom = bootstrap_estimate(10, twice, {.resamples = 400}, pool);
   CHECK(!seldom.value);
+  CHECK(estimate({.value = 1, .resamples = {1.0, std::nullopt, 2.0, std::nullopt}}).value == 1.0);  // just half
+  CHECK(estimate({.value = 1, .resamples = {1.0, std::nullopt, 2.0, std::nullopt, std::nullopt}}).undefined ==
+        "undefined in 3 of 5 resamples");
   CHECK(seldom.undefined.starts_with("undefined in "));
   CHECK(seldom.undefined.ends_with(" of 400 resamples"));
 }
