@@ -40,11 +40,13 @@ struct LinearShape {
 };
 // Every linear layer of the model, in the order of computation, the head last.
 std::vector<LinearShape> linear_shapes(const DecoderConfig& config);
-// Every other tensor that may be trained, with its shape: norms in the order of computation, the embedding first.
-std::vector<std::pair<std::string, Shape>> plain_shapes(const DecoderConfig& config);
+// Every tensor that may be trained as it is, by its name, with its shape: embedding, norms, matrices, biases, head. A tied head is listed
+// too: trained, it is no longer the embedding.
+std::map<std::string, Shape> tensor_shapes(const DecoderConfig& config);
 
-// A beginning: A uniform within 1 / sqrt(I), B zero (peft's own), head and norms copied from the base for kHybrid. The same seed gives the
-// same adapter on any machine. Throws Error(kUsage) for a target that the model does not have, with those it has.
+// A beginning: A uniform within 1 / sqrt(I), B zero (peft's own); for kHybrid head and norms copied from the base; for kFull every tensor
+// of the base and no pair, a tied head staying the embedding. The same seed gives the same adapter on any machine. Throws Error(kUsage) for
+// a target that the model does not have, with those it has.
 Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const DecoderConfig& config, Method method,
                     const LoraSettings& settings, std::uint64_t seed);
 

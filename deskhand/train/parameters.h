@@ -32,7 +32,11 @@ class Parameters {
   std::span<float> gradients() { return gradients_.floats(); }
   std::span<float> first_moments() { return first_.floats(); }
   std::span<float> second_moments() { return second_.floats(); }
-  View gradient(std::string_view name);  // with the value's shape; throws AssertionError if there is none
+  // An entry's part of the flat buffers, with the value's shape.
+  View gradient(const Entry& entry) { return part(gradients_, entry); }
+  View first_moment(const Entry& entry) { return part(first_, entry); }
+  View second_moment(const Entry& entry) { return part(second_, entry); }
+  const Entry& entry(std::string_view name) const;  // asserted to be there
   void clear_gradients();
 
   // For checkpoints: values by name, "first_moments", "second_moments". load throws Error(kBadInput) for one that is missing or of
@@ -41,6 +45,8 @@ class Parameters {
   void load(const std::map<std::string, Tensor>& tensors, std::string_view where);
 
  private:
+  View part(Tensor& flat, const Entry& entry) const;
+
   std::vector<Entry> entries_;
   std::int64_t size_ = 0;
   Tensor gradients_, first_, second_;  // (size)

@@ -1,0 +1,76 @@
+#include "deskhand/train/parameters.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "deskhand/base/error.h"
+
+namespace deskhand {
+namespace {
+
+constexpr const char *kFirst = "first_moments", *kSecond = "second_moments";
+
+void copy_into(View out, const std::string& name, const std::map<std::string, Tensor>& tensors, std::string_view where) {
+  const auto at = tensors.find(name);
+  if (at == tensors.end()) throw Error(ExitCode::kBadInput, "{}: the tensor \"{}\" is missing; the run was of other settings", where, name);
+  const Tensor& in = at->second;
+  if (in.type() != DType::kF32 || in.shape() != out.shape())
+    throw Error(ExitCode::kBadInput, "{}: the tensor \"{}\" is {} {}, this run's is f32 {}", where, name, dtype_name(in.type()),
+                in.shape().text(), out.shape().text());
+  std::copy(in.floats().begin(), in.floats().end(), out.floats().begin());
+}
+
+}  // namespace
+
+Parameters::Parameters(std::vector<Entry> entries) : entries_(std::move(entries)) {
+  for (Entry& entry : entries_) {
+    entry.offset = size_;
+    entry.size = entry.value.shape().elements();
+    size_ += entry.size;
+  }
+  DESKHAND_ASSERT(size_ > 0, "something to train");
+  gradients_ = Tensor(DType::kF32, {size_});
+  first_ = Tensor(DType::kF32, {size_});
+  second_ = Tensor(DType::kF32, {size_});
+}
+
+Parameters Parameters::of(Adapter& adapter, double plus_ratio) {
+  std::vector<Entry> entries;
+  for (auto& [name, pair] : adapter.lora) {
+    entries.push_back({.name = name + ".lora_A.weight", .value = pair.a.view()});
+    entries.push_back({.name = name + ".lora_B.weight", .value = pair.b.view(), .rate_factor = plus_ratio});
+  }
+  for (auto& [name, tensor] : adapter.replaced)
+    entries.push_back({.name = name, .value = tensor.view(), .decays = tensor.shape().rank() > 1});
+  return Parameters(std::move(entries));
+}
+
+View Parameters::part(Tensor& flat, const Entry& entry) const {
+  return flat.view().rows(entry.offset, entry.size).reshaped(entry.value.shape());
+}
+
+const Parameters::Entry& Parameters::entry(std::string_view name) const {
+  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& one) { return one.name == name; });
+  DESKHAND_ASSERT(at != entries_.end(), "a parameter of that name is trained");
+  return *at;
+}
+
+void Parameters::clear_gradients() {
+  std::fill(gradients().begin(), gradients().end(), 0.f);
+}
+
+std::vector<std::pair<std::string, ConstView>> Parameters::tensors() const {
+  std::vector<std::pair<std::string, ConstView>> all;
+  for (const Entry& entry : entries_) all.emplace_back(entry.name, entry.value);
+  all.emplace_back(kFirst, first_.view());
+  all.emplace_back(kSecond, second_.view());
+  return all;
+}
+
+void Parameters::load(const std::map<std::string, Tensor>& tensors, std::string_view where) {
+  for (const Entry& entry : entries_) copy_into(entry.value, entry.name, tensors, where);
+  copy_into(first_, kFirst, tensors, where);
+  copy_into(second_, kSecond, tensors, where);
+}
+
+}  // namespace deskhand
