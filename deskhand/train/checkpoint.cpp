@@ -1,0 +1,200 @@
+#include "deskhand/train/checkpoint.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "deskhand/base/error.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/sha256.h"
+#include "deskhand/model/safetensors.h"
+
+namespace deskhand {
+namespace {
+
+constexpr const char* kFormat = "deskhand_checkpoint";
+constexpr std::string_view kVersion = "1", kStem = "step-", kEnd = ".safetensors", kPart = ".part-";
+constexpr ScheduleKind kKinds[] = {ScheduleKind::kConstant, ScheduleKind::kLinear, ScheduleKind::kCosine};
+
+std::string state_text(const TrainingState& s) {
+  Json generators = Json::object();
+  for (const auto& [name, state] : s.generators) generators[name] = state;
+  return write_json(
+      {{"step", s.step},
+       {"place", {{"epoch", s.place.epoch}, {"step", s.place.step}}},
+       {"num_tokens", s.num_tokens},
+       {"updates", s.updates},
+       {"skipped", s.skipped},
+       {"skipped_in_a_row", s.skipped_in_a_row},
+       {"seconds", s.seconds},
+       {"schedule",
+        {{"kind", name_of(s.schedule.kind)}, {"warmup_steps", s.schedule.warmup_steps}, {"total_steps", s.schedule.total_steps}}},
+       {"best", {{"loss", std::isfinite(s.best.loss) ? Json(s.best.loss) : Json()}, {"step", s.best.step}, {"since", s.best.since}}},
+       {"generators", generators},
+       {"identity", s.identity}});
+}
+
+TrainingState parse_state(std::string_view text, const std::string& where) {
+  const Json json = parse_json(text, where);
+  try {
+    TrainingState s;
+    s.step = json.at("step");
+    s.place = {.epoch = json.at("place").at("epoch"), .step = json.at("place").at("step")};
+    s.num_tokens = json.at("num_tokens");
+    s.updates = json.at("updates");
+    s.skipped = json.at("skipped");
+    s.skipped_in_a_row = json.at("skipped_in_a_row");
+    s.seconds = json.at("seconds");
+    const Json& schedule = json.at("schedule");
+    for (const ScheduleKind kind : kKinds)
+      if (schedule.at("kind") == name_of(kind)) s.schedule.kind = kind;
+    s.schedule.warmup_steps = schedule.at("warmup_steps");
+    s.schedule.total_steps = schedule.at("total_steps");
+    const Json& best = json.at("best");
+    if (!best.at("loss").is_null()) s.best.loss = best.at("loss");
+    s.best.step = best.at("step");
+    s.best.since = best.at("since");
+    for (const auto& [name, state] : json.at("generators").items()) s.generators[name] = state.get<Random::State>();
+    for (const auto& [name, hash] : json.at("identity").items()) s.identity[name] = hash.get<std::string>();
+    return s;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ExitCode::kBadInput, "{}: its state cannot be read ({}); it was written by another version or by hand", where,
+                error.what());
+  }
+}
+
+// Over the state and every tensor by name, so that the order in the file does not matter.
+std::string hash_of(std::string_view state, std::vector<std::pair<std::string, ConstView>> tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  Sha256 hash;
+  hash.update(fmt::format("{}\n", state));
+  for (const auto& [name, view] : tensors) {
+    hash.update(fmt::format("{} {} {}\n", name, dtype_name(view.type()), view.shape().text()));
+    const auto raw = view.raw();
+    hash.update({reinterpret_cast<const char*>(raw.data()), raw.size()});
+  }
+  return hash.finish();
+}
+
+std::optional<std::int64_t> step_of(std::string_view file_name) {
+  if (!file_name.starts_with(kStem) || !file_name.ends_with(kEnd) || file_name.size() <= kStem.size() + kEnd.size()) return std::nullopt;
+  const auto digits = file_name.substr(kStem.size(), file_name.size() - kStem.size() - kEnd.size());
+  std::int64_t step = 0;
+  const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  return fault == std::errc() && end == digits.data() + digits.size() && step >= 0 ? std::optional(step) : std::nullopt;
+}
+
+// A part that nobody writes any more: its process is gone, or was this one's number before.
+bool is_left_over(std::string_view file_name) {
+  const auto at = file_name.rfind(kPart);
+  if (!file_name.starts_with(kStem) || at == std::string_view::npos) return false;
+  const auto digits = file_name.substr(at + kPart.size());
+  int process = 0;
+  const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), process);
+  if (fault != std::errc() || end != digits.data() + digits.size() || process <= 0) return false;
+  return process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH);
+}
+
+}  // namespace
+
+void check_identity(const TrainingState& kept, const std::map<std::string, std::string>& wanted, std::string_view where) {
+  for (const auto& [part, hash] : wanted) {
+    const auto at = kept.identity.find(part);
+    if (at != kept.identity.end() && at->second == hash) continue;
+    throw Error(ExitCode::kUsage,
+                "{}: the {} is not the one the run began with ({} then, {} now); resume with the same, or start a new run", where, part,
+                at == kept.identity.end() ? "unknown" : at->second.substr(0, 12), hash.substr(0, 12));
+  }
+}
+
+void write_checkpoint(const std::filesystem::path& path, const TrainingState& state,
+                      std::span<const std::pair<std::string, ConstView>> tensors) {
+  const std::string text = state_text(state);
+  write_safetensors(path, tensors,
+                    {{kFormat, std::string(kVersion)}, {"state", text}, {"sha256", hash_of(text, {tensors.begin(), tensors.end()})}});
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  const auto file = Safetensors::open(path);
+  const auto metadata = [&](const char* key) {
+    const auto at = file.metadata().find(key);
+    return at == file.metadata().end() ? std::string() : at->second;
+  };
+  if (metadata(kFormat) != kVersion)
+    throw Error(ExitCode::kBadInput, "{} is no checkpoint of this version: its \"{}\" is '{}', '{}' was expected", where, kFormat,
+                metadata(kFormat), kVersion);
+  std::vector<std::pair<std::string, ConstView>> views;
+  for (const StoredTensor& tensor : file.tensors().all()) views.emplace_back(tensor.name, file.view(tensor.name));
+  const std::string text = metadata("state");
+  if (hash_of(text, views) != metadata("sha256"))
+    throw Error(ExitCode::kBadInput, "{}: its contents are not what was written (SHA-256 differs); the file is damaged", where);
+  Checkpoint checkpoint{.state = parse_state(text, where)};
+  for (const auto& [name, view] : views) {
+    Tensor copy(view.type(), view.shape());
+    const auto raw = view.raw();
+    if (!raw.empty()) std::memcpy(copy.view().data(), raw.data(), raw.size());
+    checkpoint.tensors.emplace(name, std::move(copy));
+  }
+  return checkpoint;
+}
+
+CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::int32_t keep) : folder_(std::move(folder)), keep_(keep) {
+  DESKHAND_ASSERT(keep >= 1, "at least one checkpoint is kept");
+  std::error_code fault;
+  std::filesystem::create_directories(folder_, fault);
+  if (fault) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder_.string(), fault.message());
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    if (is_left_over(entry.path().filename().string())) std::filesystem::remove(entry.path(), fault);
+}
+
+void CheckpointFolder::save(const TrainingState& state, std::span<const std::pair<std::string, ConstView>> tensors) {
+  try {
+    write_checkpoint(path_of(state.step), state, tensors);
+  } catch (const Error& error) {
+    const auto there = steps();
+    throw Error(error.code(), "{}; {}", error.what(),
+                there.empty() ? "there is no earlier checkpoint, so the run will begin anew"
+                              : fmt::format("{} is whole: make room and resume from there", path_of(there.back()).filename().string()));
+  }
+  const auto there = steps();
+  const std::size_t last = there.size() > static_cast<std::size_t>(keep_) ? there.size() - static_cast<std::size_t>(keep_) : 0;
+  std::error_code ignored;  // what cannot be removed only takes room
+  for (std::size_t i = 0; i < last; ++i)
+    if (there[i] != state.best.step) std::filesystem::remove(path_of(there[i]), ignored);
+}
+
+CheckpointFolder::Found CheckpointFolder::latest() const {
+  Found found;
+  auto there = steps();
+  for (auto step = there.rbegin(); step != there.rend(); ++step) {
+    try {
+      found.path = path_of(*step);
+      found.checkpoint = read_checkpoint(found.path);
+      return found;
+    } catch (const Error& error) {
+      found.warnings.emplace_back(error.what());
+    }
+  }
+  found.path.clear();
+  return found;
+}
+
+std::filesystem::path CheckpointFolder::path_of(std::int64_t step) const {
+  return folder_ / fmt::format("{}{:08}{}", kStem, step, kEnd);
+}
+
+std::vector<std::int64_t> CheckpointFolder::steps() const {
+  std::vector<std::int64_t> steps;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+}  // namespace deskhand
