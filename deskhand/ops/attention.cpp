@@ -19,4 +19,22 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   cpu::attention(on, out, q, k, v, bounds, options, logsumexp);
 }
 
+void attention_backward(const Backend& on, const AttentionGradients& gradients, ConstView d_out, const AttentionForward& forward,
+                        std::span<const std::int32_t> bounds, AttentionOptions options) {
+  const Shape &q = forward.q.shape(), &k = forward.k.shape();
+  DESKHAND_ASSERT(q.rank() == 3 && k.rank() == 3 && forward.v.shape() == k && forward.out.shape() == q && d_out.shape() == q,
+                  "(N, H, D) of q, out and d_out, (N, G, D) of k and v");
+  DESKHAND_ASSERT(gradients.d_q.shape() == q && gradients.d_k.shape() == k && gradients.d_v.shape() == k, "gradients of their shapes");
+  DESKHAND_ASSERT(k[0] == q[0] && k[2] == q[2] && k[1] > 0 && q[1] % k[1] == 0, "H a multiple of G");
+  for (const ConstView& view : {ConstView(gradients.d_q), ConstView(gradients.d_k), ConstView(gradients.d_v), d_out, forward.q, forward.k,
+                                forward.v, forward.out, forward.logsumexp})
+    DESKHAND_ASSERT(view.type() == DType::kF32, "f32");
+  DESKHAND_ASSERT(forward.logsumexp.shape().elements() == q[0] * q[1], "(N, H) of logsumexp");
+  DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q[0], "bounds inside the batch");
+  if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q[2]));
+  if (on.kind == Backend::Kind::kReference) return reference::attention_backward(gradients, d_out, forward, bounds, options);
+  require_cpu(on);
+  cpu::attention_backward(on, gradients, d_out, forward, bounds, options);
+}
+
 }  // namespace deskhand

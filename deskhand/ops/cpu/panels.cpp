@@ -13,6 +13,8 @@
 // After foreach_target.
 #include <hwy/highway.h>
 
+#include "deskhand/ops/cpu/tile-inl.h"
+
 #ifndef DESKHAND_PANELS_BLOCK
 #define DESKHAND_PANELS_BLOCK
 namespace deskhand::cpu {
@@ -37,67 +39,17 @@ HWY_BEFORE_NAMESPACE();
 namespace deskhand::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;  // with two vectors of columns: as many sums as there are registers for
-
-template <int kRows, int kVectors>
-HWY_INLINE void multiply_tile(const PanelBlock& block, const float* a, const float* panel, float* c, std::int64_t columns) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  V sum[kRows][kVectors];
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
-  for (std::int64_t k = 0; k < block.depth; ++k) {
-    V b[kVectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) b[v] = hn::Load(d, panel + k * kPanel + v * lanes);
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      const V value = hn::Set(d, a[r * block.a_step + k]);
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, b[v], sum[r][v]);
-    }
-  }
-  if (columns >= kVectors * lanes) {
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        float* const to = c + r * block.c_step + v * lanes;
-        hn::StoreU(block.adds ? hn::Add(hn::LoadU(d, to), sum[r][v]) : sum[r][v], d, to);
-      }
-    return;
-  }
-  alignas(64) float tail[kPanel];
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) hn::Store(sum[r][v], d, tail + v * lanes);
-    float* const to = c + r * block.c_step;
-    for (std::int64_t i = 0; i < columns; ++i) to[i] = block.adds ? to[i] + tail[i] : tail[i];
-  }
-}
-
-template <int kRows>
-HWY_NOINLINE void multiply_rows_of(const PanelBlock& block, std::int64_t row, const float* panel, std::int64_t column,
-                                   std::int64_t columns) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  const float* const a = block.a + row * block.a_step;
-  float* const c = block.c + row * block.c_step + column;
-  std::int64_t at = 0;
-  for (; at + lanes < columns; at += 2 * lanes) multiply_tile<kRows, 2>(block, a, panel + at, c + at, columns - at);
-  if (at < columns) multiply_tile<kRows, 1>(block, a, panel + at, c + at, columns - at);
-}
-
 void multiply_block(const PanelBlock& block) {
-  for (std::int64_t column = 0; column < block.columns; column += kPanel) {
-    const float* const panel = block.panels + column * kDepth;
-    const std::int64_t columns = std::min(kPanel, block.columns - column);
-    std::int64_t row = 0;
-    for (; row + kMostRows <= block.rows; row += kMostRows) multiply_rows_of<kMostRows>(block, row, panel, column, columns);
-    for (; row + 4 <= block.rows; row += 4) multiply_rows_of<4>(block, row, panel, column, columns);
-    for (; row < block.rows; ++row) multiply_rows_of<1>(block, row, panel, column, columns);
-  }
+  for (std::int64_t column = 0; column < block.columns; column += kPanel)
+    multiply_tiles<false>({.a = block.a,
+                           .a_step = block.a_step,
+                           .b = block.panels + column * kDepth,
+                           .b_step = kPanel,
+                           .depth = block.depth,
+                           .c = block.c + column,
+                           .c_step = block.c_step,
+                           .adds = block.adds},
+                          block.rows, std::min(kPanel, block.columns - column));
 }
 
 // A row of b becomes a row of each panel; the last panel is filled up with zeros.
