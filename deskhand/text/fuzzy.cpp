@@ -1,7 +1,8 @@
 #include "deskhand/text/fuzzy.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <numeric>
 
 #include "deskhand/base/error.h"
 #include "deskhand/text/lcs.h"
@@ -10,10 +11,10 @@
 namespace deskhand {
 namespace {
 
-// Python's str.isspace, of which rapidfuzz has a list of its own.
+// Python's str.isspace, of which rapidfuzz has a list of its own. Without branches for most texts: nobody can guess where a word ends.
 bool splits_words(std::uint32_t c, bool narrow) {
-  if (c <= 0x20) return c == 0x20 || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
-  if (c < 0x85 || narrow) return false;
+  const bool common = (c == 0x20) | (c - 0x09 < 5u) | (c - 0x1C < 4u);
+  if (c < 0x85 || narrow) return common;
   return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
          c == 0x205F || c == 0x3000;
 }
@@ -21,13 +22,23 @@ bool splits_words(std::uint32_t c, bool narrow) {
 // Eight characters, the first one on top. From the first that has no byte on, 255 and then nothing: it orders by itself.
 std::uint64_t key_of(Symbols word) {
   std::uint64_t key = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    key <<= 8;
-    if (i >= word.size()) continue;
-    if (word[i] >= 255) return (key | 255) << (8 * (7 - i));
-    key |= word[i];
+  const std::size_t length = std::min<std::size_t>(word.size(), 8);
+  for (std::size_t i = 0; i < length; ++i) {
+    if (word[i] >= 255) return (key << 8 | 255) << (8 * (7 - i));
+    key = key << 8 | word[i];
   }
-  return key;
+  return length == 0 ? 0 : key << (8 * (8 - length));
+}
+
+// The same of an ASCII text's bytes.
+std::uint64_t key_of(std::string_view text, std::size_t begin, std::size_t length) {
+  std::uint64_t key = 0;
+  if (begin + 8 > text.size()) {
+    for (std::size_t i = 0; i < 8; ++i) key = key << 8 | (i < length ? static_cast<unsigned char>(text[begin + i]) : 0u);
+    return key;
+  }
+  for (std::size_t i = 0; i < 8; ++i) key = key << 8 | static_cast<unsigned char>(text[begin + i]);  // one load
+  return length < 8 ? key >> (8 * (8 - length)) << (8 * (8 - length)) : key;
 }
 
 std::strong_ordering compare(const FuzzyText& a, const FuzzyText::Word& x, const FuzzyText& b, const FuzzyText::Word& y) {
@@ -114,24 +125,40 @@ double from_distance(std::size_t distance, std::size_t lengths) {
 FuzzyText::FuzzyText(std::string_view utf8) {
   if (utf8.size() > 0xFFFFFFFFu)
     throw Error(ExitCode::kTooLarge, "a text of {} bytes is too long to be compared; at most 4 GiB can be", utf8.size());
-  std::string repaired;
-  if (!is_valid_utf8(utf8)) utf8 = repaired = repair_utf8(utf8);
-  characters_.reserve(utf8.size());
   bool narrow = true;
-  for (std::size_t at = 0; at < utf8.size();) {
-    const char32_t character = next_character(utf8, at);
-    narrow &= character < 0x100;
-    characters_.push_back(character);
+  unsigned char bits = 0;
+  for (const char c : utf8) bits |= static_cast<unsigned char>(c);
+  if (bits < 0x80) {
+    characters_.assign(utf8.begin(), utf8.end());
+  } else {
+    std::string repaired;
+    if (!is_valid_utf8(utf8)) utf8 = repaired = repair_utf8(utf8);
+    characters_.reserve(utf8.size());
+    for (std::size_t at = 0; at < utf8.size();) {
+      const char32_t character = next_character(utf8, at);
+      narrow &= character < 0x100;
+      characters_.push_back(character);
+    }
   }
 
-  std::uint32_t begin = 0;
-  const auto end = static_cast<std::uint32_t>(characters_.size());
-  for (std::uint32_t at = 0; at <= end; ++at) {
-    if (at < end && !splits_words(characters_[at], narrow)) continue;
-    if (at > begin) words_.push_back({.key = key_of(characters().subspan(begin, at - begin)), .begin = begin, .length = at - begin});
-    begin = at + 1;
+  std::vector<std::uint32_t> ends(characters_.size() + 1);  // of words, those of no characters too
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < characters_.size(); ++at) {
+    ends[count] = static_cast<std::uint32_t>(at);
+    count += splits_words(characters_[at], narrow);
   }
-  std::sort(words_.begin(), words_.end(), [this](const Word& x, const Word& y) { return compare(*this, x, *this, y) < 0; });
+  ends[count++] = static_cast<std::uint32_t>(characters_.size());
+  words_.reserve(count);
+  std::uint32_t begin = 0;
+  for (const std::uint32_t end : std::span(ends).first(count)) {
+    const std::uint32_t length = end - begin;
+    if (length > 0) {
+      const std::uint64_t key = bits < 0x80 ? key_of(utf8, begin, length) : key_of(characters().subspan(begin, length));
+      words_.push_back({.key = key, .begin = begin, .length = length});
+    }
+    begin = end + 1;
+  }
+  sort_words();
   std::size_t kept = 0;
   for (std::size_t i = 0; i < words_.size(); ++i) {
     if (kept > 0 && compare(*this, words_[kept - 1], *this, words_[i]) == 0) {
@@ -141,6 +168,23 @@ FuzzyText::FuzzyText(std::string_view utf8) {
     }
   }
   words_.resize(kept);
+}
+
+// Dealt out by the first character, then each heap by itself: two thirds of the time of one sort, whose guesses mostly fail.
+void FuzzyText::sort_words() {
+  const auto first = [](const Word& word) { return static_cast<std::size_t>(word.key >> 56); };
+  std::array<std::uint32_t, 257> begins{};
+  for (const Word& word : words_) ++begins[first(word) + 1];
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  std::vector<Word> dealt(words_.size());
+  auto next = begins;
+  for (const Word& word : words_) dealt[next[first(word)]++] = word;
+  for (std::size_t heap = 0; heap < 256; ++heap) {
+    if (begins[heap + 1] - begins[heap] < 2) continue;
+    std::sort(dealt.begin() + begins[heap], dealt.begin() + begins[heap + 1],
+              [this](const Word& x, const Word& y) { return compare(*this, x, *this, y) < 0; });
+  }
+  words_.swap(dealt);
 }
 
 double ratio(const FuzzyText& a, const FuzzyText& b, double cutoff) {

@@ -35,6 +35,8 @@ class FuzzyText {
   std::span<const std::uint32_t> characters(const Word& word) const { return characters().subspan(word.begin, word.length); }
 
  private:
+  void sort_words();
+
   std::vector<std::uint32_t> characters_;
   std::vector<Word> words_;
 };

@@ -10,62 +10,72 @@
 namespace deskhand {
 namespace {
 
-// Small numbers for the symbols of a text, 1 and on; 0 for all others.
+constexpr std::uint32_t kLow = 256;  // symbols below it are their own numbers
+constexpr std::uint32_t kAbsent = 256;
+
+// Small numbers for the symbols of a text: 257 and on for those that are not low; kAbsent for what the text lacks.
 class SymbolNumbers {
  public:
-  explicit SymbolNumbers(std::size_t most) : most_(most) {}
+  explicit SymbolNumbers(Symbols text) {
+    if (std::all_of(text.begin(), text.end(), [](std::uint32_t symbol) { return symbol < kLow; })) return;
+    slots_.resize(std::bit_ceil(text.size() * 2));
+    for (const std::uint32_t symbol : text) {
+      if (symbol < kLow) continue;
+      Slot& slot = slots_[place(symbol)];
+      if (slot.number == 0) slot = {symbol, ++last_};
+    }
+  }
 
-  std::uint32_t add(std::uint32_t symbol) {
-    std::uint32_t& number = symbol < low_.size() ? low_[symbol] : slot(symbol);
-    if (number == 0) number = ++count_;
-    return number;
+  std::uint32_t last() const { return last_; }
+  std::uint32_t of(std::uint32_t symbol) const {
+    if (symbol < kLow) return symbol;
+    if (slots_.empty()) return kAbsent;
+    const Slot& slot = slots_[place(symbol)];
+    return slot.number == 0 ? kAbsent : slot.number;
   }
-  std::uint32_t find(std::uint32_t symbol) const {
-    if (symbol < low_.size()) return low_[symbol];
-    if (slots_.empty()) return 0;
-    std::size_t at = place(symbol);
-    while (slots_[at].number != 0 && slots_[at].symbol != symbol) at = (at + 1) & (slots_.size() - 1);
-    return slots_[at].number;
-  }
-  std::uint32_t count() const { return count_; }
 
  private:
   struct Slot {
-    std::uint32_t symbol = 0, number = 0;
+    std::uint32_t symbol = 0, number = 0;  // 0: free
   };
-  std::size_t place(std::uint32_t symbol) const { return (symbol * std::uint64_t{0x9E3779B97F4A7C15} >> 32) & (slots_.size() - 1); }
-  std::uint32_t& slot(std::uint32_t symbol) {
-    if (slots_.empty()) slots_.resize(std::bit_ceil(most_ * 2));
-    std::size_t at = place(symbol);
+  std::size_t place(std::uint32_t symbol) const {
+    std::size_t at = (symbol * std::uint64_t{0x9E3779B97F4A7C15} >> 32) & (slots_.size() - 1);
     while (slots_[at].number != 0 && slots_[at].symbol != symbol) at = (at + 1) & (slots_.size() - 1);
-    slots_[at].symbol = symbol;
-    return slots_[at].number;
+    return at;
   }
 
-  std::array<std::uint32_t, 256> low_{};
-  std::vector<Slot> slots_;  // made when the first symbol of 256 and up comes; at most half full
-  std::size_t most_;
-  std::uint32_t count_ = 0;
+  std::vector<Slot> slots_;  // at most half full
+  std::uint32_t last_ = kAbsent;
 };
 
 // x += u with the carry in and out, over N words. Compilers lose the carry flag between two words; a chain of adc is 1.5 times faster.
 template <std::size_t N>
 inline void add_with_carry(std::uint64_t* x, const std::uint64_t* u, std::uint8_t& carry) {
+  static_assert(N >= 1 && N <= 4);
 #if defined(__x86_64__)
-  if constexpr (N == 4) {
+  if constexpr (N == 1) {
+    asm("addb $-1, %b1\n\tadcq %2, %0\n\tsetc %b1" : "+r"(x[0]), "+q"(carry) : "r"(u[0]) : "cc");
+  } else if constexpr (N == 2) {
+    asm("addb $-1, %b2\n\tadcq %3, %0\n\tadcq %4, %1\n\tsetc %b2" : "+r"(x[0]), "+r"(x[1]), "+q"(carry) : "r"(u[0]), "r"(u[1]) : "cc");
+  } else if constexpr (N == 3) {
+    asm("addb $-1, %b3\n\tadcq %4, %0\n\tadcq %5, %1\n\tadcq %6, %2\n\tsetc %b3"
+        : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+q"(carry)
+        : "r"(u[0]), "r"(u[1]), "r"(u[2])
+        : "cc");
+  } else {
     asm("addb $-1, %b4\n\tadcq %5, %0\n\tadcq %6, %1\n\tadcq %7, %2\n\tadcq %8, %3\n\tsetc %b4"
         : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3]), "+q"(carry)
         : "r"(u[0]), "r"(u[1]), "r"(u[2]), "r"(u[3])
         : "cc");
-    return;
   }
-#endif
+#else
   for (std::size_t i = 0; i < N; ++i) {
     const std::uint64_t sum = x[i] + u[i];
     const std::uint64_t total = sum + carry;
     carry = static_cast<std::uint8_t>((sum < u[i]) | (total < sum));
     x[i] = total;
   }
+#endif
 }
 
 constexpr std::size_t kStripe = 4;  // words of `a` that stay in registers while all of `b` passes
@@ -78,7 +88,11 @@ void pass_stripe(const std::uint64_t* matches, std::span<const std::uint32_t> b,
   for (std::size_t i = 0; i < N; ++i) s[i] = ~std::uint64_t{0};
   for (std::size_t j = 0; j < b.size(); ++j) {
     const std::uint64_t* row = matches + std::size_t{b[j]} * kStripe;
-    for (std::size_t i = 0; i < N; ++i) u[i] = s[i] & row[i], x[i] = s[i];
+    for (std::size_t i = 0; i < N; ++i) {
+      asm("" : "+r"(s[i]));  // stay where adc can be; two of them in a vector register are four times slower
+      u[i] = s[i] & row[i];
+      x[i] = s[i];
+    }
     std::uint8_t carry = carries[j];
     add_with_carry<N>(x, u, carry);
     carries[j] = carry;
@@ -100,9 +114,9 @@ struct Strands {
     b.assign(n + kBlock, Int{-2});
     h.assign(m + kBlock, std::numeric_limits<Int>::min());
     v.assign(n + kBlock, std::numeric_limits<Int>::max());
-    SymbolNumbers numbers(m);
-    for (std::size_t i = 0; i < m; ++i) a[m - 1 - i] = static_cast<Int>(numbers.add(rows[i]));
-    for (std::size_t j = 0; j < n; ++j) b[j] = static_cast<Int>(numbers.find(columns[j]));
+    const SymbolNumbers numbers(rows);
+    for (std::size_t i = 0; i < m; ++i) a[m - 1 - i] = static_cast<Int>(numbers.of(rows[i]));
+    for (std::size_t j = 0; j < n; ++j) b[j] = static_cast<Int>(numbers.of(columns[j]));
     std::iota(h.begin(), h.begin() + static_cast<std::ptrdiff_t>(m), Int{0});
     std::iota(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(n), static_cast<Int>(m));
   }
@@ -172,12 +186,12 @@ std::vector<std::int32_t> combed(Symbols a, Symbols b) {
 std::vector<std::uint8_t> lcs_growth(Symbols a, Symbols b) {
   std::vector<std::uint8_t> growth(b.size(), 0);
   if (a.empty() || b.empty()) return growth;
-  SymbolNumbers numbers(a.size());
-  std::vector<std::uint32_t> a_numbers(a.size()), b_numbers(b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) a_numbers[i] = numbers.add(a[i]);
-  for (std::size_t j = 0; j < b.size(); ++j) b_numbers[j] = numbers.find(b[j]);
+  const SymbolNumbers numbers(a);
+  std::vector<std::uint32_t> a_numbers(a.begin(), a.end()), b_numbers(b.begin(), b.end());
+  for (std::uint32_t& symbol : a_numbers) symbol = numbers.of(symbol);
+  for (std::uint32_t& symbol : b_numbers) symbol = numbers.of(symbol);
 
-  std::vector<std::uint64_t> matches((numbers.count() + std::size_t{1}) * kStripe);  // bit i of a symbol's row: a[i] is that symbol
+  std::vector<std::uint64_t> matches((numbers.last() + std::size_t{1}) * kStripe);  // bit i of a symbol's row: a[i] is that symbol
   for (std::size_t begin = 0; begin < a.size(); begin += 64 * kStripe) {
     const auto part = std::span(a_numbers).subspan(begin, std::min(64 * kStripe, a.size() - begin));
     for (std::size_t i = 0; i < part.size(); ++i) matches[part[i] * kStripe + i / 64] |= std::uint64_t{1} << i % 64;
@@ -216,7 +230,7 @@ std::vector<std::int32_t> lcs_strands(Symbols a, Symbols b) {
     return straight;
   }
   if (b.empty()) return {};
-  return a.size() + b.size() < 1u << 15 ? combed<std::int16_t>(a, b) : combed<std::int32_t>(a, b);
+  return a.size() + b.size() + kLow < 1u << 15 ? combed<std::int16_t>(a, b) : combed<std::int32_t>(a, b);
 }
 
 }  // namespace deskhand
