@@ -19,7 +19,7 @@ struct LogisticSettings {
   bool balanced = false;  // class_weight="balanced": w_i = rows / (classes * rows of the class)
   // Length of the gradient at which the search ends. The objective curves by at least 1 along every coefficient, so with the intercepts at
   // their best the coefficients are at most this far from the minimum.
-  double tolerance = 1e-3;
+  double tolerance = 1e-2;
   int max_iterations = 1000;
 };
 

@@ -9,7 +9,7 @@
 namespace deskhand {
 namespace {
 
-constexpr double kRoughly = .1;  // tolerance while C is chosen: coefficients of length 10 to 100 are known to a hundredth
+constexpr double kRoughly = .1;  // tolerance over C while C is chosen: the loss grows with C, and only its order among a few C is wanted
 
 // The fold of each row: a class's rows are dealt out one by one, each class beginning at another fold.
 std::vector<int> deal(std::span<const std::string> labels, int folds) {
@@ -63,8 +63,8 @@ TextClassifier TextClassifier::fit(std::span<const std::string_view> texts, std:
     const auto fold_of = deal(labels, settings.folds);
     double best = -HUGE_VAL;
     for (const double C : settings.C) {
-      const double likelihood =
-          held_out_likelihood(rows, labels, fold_of, settings.folds, {.C = C, .balanced = settings.balanced, .tolerance = kRoughly}, pool);
+      const double likelihood = held_out_likelihood(rows, labels, fold_of, settings.folds,
+                                                    {.C = C, .balanced = settings.balanced, .tolerance = kRoughly * C}, pool);
       if (likelihood <= best) continue;
       best = likelihood;
       classifier.C_ = C;

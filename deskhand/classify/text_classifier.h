@@ -17,7 +17,7 @@ struct TextClassifierSettings {
   TfidfSettings tf_idf{.max_ngram = 2, .sublinear_tf = true};
   bool balanced = false;                 // true: better macro-F1, worse accuracy and probabilities
   std::vector<double> C = {1, 10, 100};  // tried; a single one is taken as it is
-  int folds = 5;                         // row i belongs to fold i mod folds of its class
+  int folds = 3;                         // row i belongs to fold i mod folds of its class
 };
 
 class TextClassifier {

@@ -12,7 +12,9 @@
 namespace deskhand {
 
 struct NearCopySettings {
-  double threshold = 0.6;  // above 0, at most 1
+  // Above 0, at most 1. A text of 20 words with one of them changed has .71 in common with what it was, one of 30 with two changed .65;
+  // different tickets rarely share a tenth.
+  double threshold = 0.6;
   int shingle_words = 3;   // 1..8
 };
 
