@@ -42,7 +42,7 @@ std::string comparison_text(const Evaluation& a, const Evaluation& b, std::span<
                             const SummaryOptions& options = {});
 
 // A folder as write_report's, by the same rules: index.html, report.css, report.md, metrics.json {"a", "b", "differences"}, charts/*.svg.
-void write_comparison(const std::filesystem::path& folder, const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
-                      const ReportOptions& options = {});
+void write_comparison(const std::filesystem::path& folder, const Evaluation& a, const Evaluation& b,
+                      std::span<const Difference> differences, const ReportOptions& options = {});
 
 }  // namespace deskhand
