@@ -9,7 +9,7 @@
 
 namespace deskhand {
 
-// Every byte is a token; the two marks of ChatML are specials.
+// Every byte is a token; the two marks of ChatML and the two ends of a text are specials.
 class ByteTokenizer final : public Tokenizer {
  public:
   ByteTokenizer() : Tokenizer(vocabulary()) {}
@@ -19,12 +19,13 @@ class ByteTokenizer final : public Tokenizer {
     Vocabulary v;
     for (int b = 0; b < 256; ++b) v.bytes.emplace_back(1, static_cast<char>(b));
     v.is_special.assign(256, false);
-    for (const char* text : {"<|im_start|>", "<|im_end|>", "<s>"}) {
+    for (const char* text : {"<|im_start|>", "<|im_end|>", "<s>", "</s>"}) {
       v.specials.push_back({static_cast<std::int32_t>(v.bytes.size()), text});
       v.bytes.emplace_back(text);
       v.is_special.push_back(true);
     }
     v.bos = 258;
+    v.eos = 259;
     v.add_bos = true;
     return v;
   }

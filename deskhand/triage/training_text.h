@@ -20,7 +20,7 @@ struct TrainingTextSettings {
   TrainingFormat format = TrainingFormat::kTriage;
   LossOn loss_on = LossOn::kAnswer;
   std::int32_t max_tokens = 1024;  // of prompt and answer: cases are shortened, then dropped, until both fit; nothing else is cut here
-  PromptSettings prompt;           // kTriage: as triage will ask; its limits are set from max_tokens
+  PromptSettings prompt;           // kTriage: as triage will ask; what max_tokens leaves beside the answer limits it further
 };
 
 struct TrainingText {
