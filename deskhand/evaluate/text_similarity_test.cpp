@@ -110,6 +110,8 @@ TEST_CASE("Japanese has words, one a kana or ideograph, and accents do not part 
   CHECK(rouge_l("再起動する", "再起動した", RougeWords::kAscii).f1 == 0);
   CHECK(rouge_l("GRÖSSE prüfen", "größe prüfen").f1 == doctest::Approx(.5));
   CHECK(rouge_l("Größe", "grö", RougeWords::kAscii).f1 == doctest::Approx(2.0 / 3));
+  CHECK(rouge_l("\u212Aelvin", "kelvin", RougeWords::kAscii).f1 == 1);  // the Kelvin sign's lower case is the letter
+  CHECK(rouge_l("\u212Belvin", "kelvin", RougeWords::kAscii).f1 == 0);
 }
 
 TEST_CASE("wrong UTF-8 counts as U+FFFD and changes nothing around it") {
