@@ -49,7 +49,7 @@ def main() -> None:
     ratios = [a / b for a, b in zip(found["ours"], found["peer"])]
     kept = median(found["ours_prepared"]) / median(found["peer_prepared"])
     record("eval.fuzzy", ours, "pairs/s", "rapidfuzz-cpp -O3", peer, ours / peer,
-           note=f"{len(pairs)} pairs of {len(texts)} resolutions of 100 to 200 words, 1 thread, {arguments.rounds} rounds in turn, ratios {min(ratios):.2f} to "
+           note=f"{len(pairs)} pairs of {len(texts)} resolutions of 100 to 200 words, 1 thread, processor time, {arguments.rounds} rounds in turn, ratios {min(ratios):.2f} to "
                 f"{max(ratios):.2f}; ours decodes UTF-8, the peer gets decoded strings; one reference kept: {kept:.2f}")
 
 
