@@ -2,6 +2,8 @@
 // on d_out. Who falls is a function of (seed, step, layer, row, column) alone, by Philox4x32-10 (Salmon et al., 2011, "Parallel random
 // numbers: as easy as 1, 2, 3"): backward needs no mask, threads and machines change nothing.
 #pragma once
+#include <array>
+
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"
 
@@ -19,8 +21,9 @@ struct Dropout {
 void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into = Into::kOverwrite);
 
 namespace reference {
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 void dropout(View out, ConstView x, const Dropout& dropped, Into into);
-}
+}  // namespace reference
 namespace cpu {
 void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into);
 }
