@@ -22,7 +22,7 @@ struct HeadGradients {
   View d_weight;  // (V, C) f32 added to; empty: the head is frozen
 };
 
-// hidden (M, C) f32, weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be hidden unless d_weight is wanted. The products
+// hidden (M, C) f32, weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be hidden. The products
 // are `linear`'s and its backward's, with Backend::compute as they have it.
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options = {});

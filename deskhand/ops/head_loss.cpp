@@ -1,0 +1,64 @@
+#include "deskhand/ops/head_loss.h"
+
+#include <algorithm>
+
+#include "deskhand/ops/linear.h"
+
+namespace deskhand {
+namespace {
+
+enum Slot : int { kLogits = 13 };  // above those of the products
+
+void check_targets(std::span<const std::int32_t> targets, std::int64_t vocabulary) {
+  for (const std::int32_t target : targets) DESKHAND_ASSERT(target >= 0 && target < vocabulary, "targets that the vocabulary has");
+}
+
+}  // namespace
+
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
+  DESKHAND_ASSERT(
+      logits.type() == DType::kF32 && logits.shape().rank() == 2 && logits.shape()[0] == static_cast<std::int64_t>(targets.size()),
+      "(M, V) f32 of logits");
+  check_targets(targets, logits.shape()[1]);
+  if (on.kind == Backend::Kind::kReference) return reference::cross_entropy(logits, targets, scale);
+  require_cpu(on);
+  return cpu::cross_entropy(on, logits, targets, scale);
+}
+
+HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
+                   std::span<const std::int32_t> targets, HeadLossOptions options) {
+  DESKHAND_ASSERT(
+      hidden.type() == DType::kF32 && hidden.shape().rank() == 2 && hidden.shape()[0] == static_cast<std::int64_t>(targets.size()),
+      "(M, C) f32 of hidden");
+  DESKHAND_ASSERT(weight.shape().rank() == 2 && weight.shape()[1] == hidden.shape()[1], "(V, C) of weight");
+  DESKHAND_ASSERT(gradients.d_hidden.empty() || (gradients.d_hidden.type() == DType::kF32 && gradients.d_hidden.shape() == hidden.shape()),
+                  "(M, C) f32 of d_hidden");
+  DESKHAND_ASSERT(gradients.d_weight.empty() || (gradients.d_weight.type() == DType::kF32 && gradients.d_weight.shape() == weight.shape()),
+                  "(V, C) f32 of d_weight");
+  const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
+  check_targets(targets, vocabulary);
+  if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale);
+  require_cpu(on);
+  HeadLoss total;
+  if (tokens == 0) return total;
+  const std::int64_t most = std::max<std::int64_t>(1, options.logit_bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))));
+  const std::int64_t passes = (tokens + most - 1) / most, rows = (tokens + passes - 1) / passes;
+  const auto size = static_cast<std::size_t>(rows * vocabulary);
+  const View memory(std::span(on.workspace->get<float>(kLogits, rows * vocabulary), size), {rows, vocabulary});
+  for (std::int64_t first = 0; first < tokens; first += rows) {
+    const std::int64_t count = std::min(rows, tokens - first);
+    const View logits = memory.rows(0, count);
+    const ConstView in = hidden.rows(first, count);
+    linear(on, logits, in, weight);
+    const HeadLoss part =
+        cross_entropy(on, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), options.scale);
+    total.loss += part.loss;
+    total.entropy += part.entropy;
+    total.correct += part.correct;
+    if (!gradients.d_weight.empty()) linear_backward_weight(on, gradients.d_weight, logits, in);  // before: d_hidden may be hidden
+    if (!gradients.d_hidden.empty()) linear_backward_input(on, gradients.d_hidden.rows(first, count), logits, weight);
+  }
+  return total;
+}
+
+}  // namespace deskhand
