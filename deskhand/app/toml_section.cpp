@@ -18,7 +18,8 @@ const toml::node* TomlSection::take(std::string_view key) {
 }
 
 void TomlSection::refuse(const toml::node& node, std::string_view key, std::string_view wanted) const {
-  throw Error(ExitCode::kUsage, "{}: line {}: {}.{} must be {}", file_, node.source().begin.line, name_, key, wanted);
+  throw Error(ExitCode::kUsage, "{}: line {}: {}{} must be {}", file_, node.source().begin.line, name_.empty() ? "" : name_ + ".", key,
+              wanted);
 }
 
 void TomlSection::read(std::string_view key, std::string& value) {

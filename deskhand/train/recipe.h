@@ -1,4 +1,4 @@
-// How a run trains: every setting, with the defaults of recipes/lora.toml. Read from a TOML file by app; docs/recipes.md lists the keys.
+// How a run trains: every setting. Read from a TOML file by app (app/recipe.h); docs/recipes.md lists the keys.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -34,11 +34,12 @@ struct LoraSettings {
   double dropout = 0.05;         // of a pair's input
   bool rank_stabilised = false;  // scaled by alpha / sqrt(r): Kalajdzievski, 2023
   double plus_ratio = 1;         // LoRA+: B learns so many times faster than A: Hayou et al., 2024
+  bool operator==(const LoraSettings&) const = default;
 };
 
 struct DataSettings {
   TrainingFormat format = TrainingFormat::kTriage;
-  std::int32_t cases = 0;  // retrieved cases shown in a training prompt
+  std::int32_t cases = 3;  // retrieved cases shown in a training prompt
   LossOn loss_on = LossOn::kAnswer;
   std::int32_t max_tokens = 1024;   // of one example
   double validation_share = 0.05;   // of the tickets to learn from, kept for evaluation during training
@@ -47,6 +48,7 @@ struct DataSettings {
   std::int32_t pass_tokens = 2048;  // the most tokens of one pass
   std::int32_t step_passes = 1;     // with batch 0
   bool shuffle = true;
+  bool operator==(const DataSettings&) const = default;
 };
 
 struct OptimizerSettings {  // AdamW: Loshchilov and Hutter, 2019
@@ -54,12 +56,14 @@ struct OptimizerSettings {  // AdamW: Loshchilov and Hutter, 2019
   double weight_decay = 0;  // decoupled; never on norms and biases
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double max_grad_norm = 1;  // gradients are scaled down to it; 0: never
+  bool operator==(const OptimizerSettings&) const = default;
 };
 
 struct ScheduleSettings {
   ScheduleKind kind = ScheduleKind::kLinear;
   std::int64_t warmup_steps = 0;
   double warmup_ratio = 0;  // of all steps, rounded up; counts where warmup_steps is 0
+  bool operator==(const ScheduleSettings&) const = default;
 };
 
 struct RunSettings {
@@ -72,6 +76,7 @@ struct RunSettings {
   double least_gain = 0;              // by which a loss must be lower to be better
   bool keep_best = true;              // the adapter is the best evaluation's; false: the last step's
   std::uint64_t seed = 42;
+  bool operator==(const RunSettings&) const = default;
 };
 
 struct Recipe {
@@ -84,6 +89,7 @@ struct Recipe {
   OptimizerSettings optimizer;
   ScheduleSettings schedule;
   RunSettings run;
+  bool operator==(const Recipe&) const = default;
 };
 
 // Throws Error(kUsage) with the key, what it is and what may be there: settings that contradict one another. `where` names the file.
