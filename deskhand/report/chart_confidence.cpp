@@ -47,7 +47,7 @@ Chart reliability_chart(const Scene& scene, std::size_t s, const std::string& la
   const Frame frame(70, 20, 660, 320, 0, 1, 0, 1);
   draw_axes(svg, frame, {.title = "Confidence", .per_cent = true}, {.title = "Right", .per_cent = true});
   svg.line(frame.at(0, 0), frame.at(1, 1), {.stroke = "#9aa5b1", .width = 1.5, .dash = "3 4"});
-  svg.text(frame.x(0.93), frame.y(0.985), "exactly as sure as right", {.size = 11, .anchor = Anchor::kEnd, .fill = "#52606d"});
+  svg.text(frame.x(0.16), frame.y(0.3), "exactly as sure as right", {.size = 11, .anchor = Anchor::kMiddle, .fill = "#52606d"});
   chart.table.head = {"Confidence", "Right", "Tickets", "As"};
   const auto draw = [&](std::span<const ReliabilityBin> bins, std::string_view symbol, std::string_view colour, std::string_view dash,
                         bool hollow, const char* as) {

@@ -39,10 +39,10 @@ Figure draw_differences(const Scene& scene) {
         low = std::min({low, d->difference.low, *d->difference.value}), high = std::max({high, d->difference.high, *d->difference.value});
     }
     if (high <= low) low = -1, high = 1;
-    const double margin = 0.06 * (high - low), step = 28, left = 340, top = 14;
+    const double margin = 0.06 * (high - low), step = 28, left = 420, top = 14;
     chart.message =
         fmt::format("{}: {} of {} differences {} more than chance.", measure.title, matter, rows.size(), matter == 1 ? "is" : "are");
-    Svg svg(820, top + step * static_cast<double>(rows.size()) + 56, chart.title, chart.message);
+    Svg svg(900, top + step * static_cast<double>(rows.size()) + 56, chart.title, chart.message);
     const Frame frame(left, top, 340, step * static_cast<double>(rows.size()), low - margin, high + margin, 0, 1);
     draw_axes(svg, frame,
               {.title = measure.better == Better::kLower    ? "Difference (left: the first is better)"

@@ -13,6 +13,7 @@
 namespace deskhand {
 namespace {
 
+constexpr std::size_t kPrinted = 3;  // of the measures, the first of the key ones
 constexpr double kWidth = 760, kLeft = 220, kRight = 110;
 
 struct Range {
@@ -82,7 +83,7 @@ Figure draw_measures(const Scene& scene) {
     const MeasureInfo& measure = scene.evaluation.measures[m];
     selector.options.emplace_back(measure.id, measure.title);
     Chart chart{.id = "measure-" + std::to_string(m), .choice = {measure.id}, .title = measure.title, .message = bars_message(scene, m)};
-    chart.print = std::find(keys.begin(), keys.end(), m) != keys.end();
+    chart.print = figure.charts.size() < kPrinted;
     chart.table.head = {"System", measure.title, "95 % interval"};
     const SplitResult* split = &scene.split;
     const Range range = range_of(measure, {&split, 1}, m);

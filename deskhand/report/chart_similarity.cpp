@@ -14,8 +14,8 @@
 namespace deskhand {
 namespace {
 
-constexpr std::size_t kDrawn = 1500;  // points drawn one by one; of more, every n-th is
-constexpr std::size_t kAcross = 28, kUp = 20;
+constexpr std::size_t kDrawn = 1500;           // points drawn one by one; of more, every n-th is
+constexpr std::size_t kAcross = 28, kUp = 20;  // cells of the density; of fewer tickets it has half as many each way
 
 std::string message_of(const std::string& name, const Correlation& correlation) {
   if (!is_defined(correlation.pearson))
@@ -42,19 +42,21 @@ Chart scatter(const Scene& scene, std::size_t s) {
   if (high <= low) high = low + 0.1;
   Svg svg(760, 420, chart.title, chart.message);
   const Frame frame(70, 20, 660, 330, low, high, 0, 100);
+  const std::size_t across = points.size() < kDrawn ? kAcross / 2 : kAcross, up = points.size() < kDrawn ? kUp / 2 : kUp;
   std::array<std::array<int, kUp>, kAcross> density{};
   int densest = 1;
-  const auto column = [&](double similarity) {
-    return std::min(static_cast<std::size_t>((similarity - low) / (high - low) * kAcross), kAcross - 1);
+  const auto cell = [](double share, std::size_t cells) {
+    return std::min(static_cast<std::size_t>(share * static_cast<double>(cells)), cells - 1);
   };
   for (const SimilarityPoint& p : points)
-    densest = std::max(densest, ++density[column(p.similarity)][std::min(static_cast<std::size_t>(p.ratio / 100 * kUp), kUp - 1)]);
+    densest = std::max(densest, ++density[cell((p.similarity - low) / (high - low), across)][cell(p.ratio / 100, up)]);
+  const double wide = frame.width / static_cast<double>(across), tall = frame.height / static_cast<double>(up);
   if (points.size() >= 60)
-    for (std::size_t x = 0; x < kAcross; ++x)
-      for (std::size_t y = 0; y < kUp; ++y)
+    for (std::size_t x = 0; x < across; ++x)
+      for (std::size_t y = 0; y < up; ++y)
         if (density[x][y] > 0)
-          svg.rect(70 + 660.0 / kAcross * static_cast<double>(x), 350 - 330.0 / kUp * static_cast<double>(y + 1), 660.0 / kAcross,
-                   330.0 / kUp, heat_colour(0.1 + 0.5 * density[x][y] / densest));
+          svg.rect(frame.left + wide * static_cast<double>(x), frame.top + frame.height - tall * static_cast<double>(y + 1), wide, tall,
+                   heat_colour(0.45 * density[x][y] / densest));
   draw_axes(svg, frame, {.title = "Mean similarity of the found cases (cosine)"}, {.title = "Fuzzy ratio of the resolution (0..100)"});
   const std::size_t stride = points.size() / kDrawn + 1;
   const SystemStyle& style = scene.styles[s];
@@ -95,21 +97,24 @@ Chart scatter(const Scene& scene, std::size_t s) {
 
 std::vector<SimilarityPoint> similarity_points(const Scene& scene, std::size_t system) {
   const SystemResult& result = scene.split.systems[system];
-  const SystemAnswers* answers = answers_of(scene.records, result);
-  const auto measure = measure_index(scene.evaluation, "token_set_ratio");
+  const auto ratio = measure_index(scene.evaluation, "token_set_ratio"), similarity = measure_index(scene.evaluation, "case_similarity");
+  std::unordered_map<std::string_view, double> means;  // of the records, where no measure says it
+  if (const SystemAnswers* answers = answers_of(scene.records, result))
+    for (const Prediction& prediction : answers->predictions) {
+      double sum = 0;
+      for (const FoundCase& c : prediction.cases) sum += c.similarity;
+      if (!prediction.cases.empty()) means.emplace(prediction.ticket_id, sum / static_cast<double>(prediction.cases.size()));
+    }
+  const auto value_of = [](const TicketMeasures& ticket, std::optional<std::size_t> m) {
+    return m && *m < ticket.values.size() ? ticket.values[*m] : std::nullopt;
+  };
   std::vector<SimilarityPoint> points;
-  if (!answers || !measure) return points;
-  std::unordered_map<std::string_view, const Prediction*> predictions;
-  for (const Prediction& prediction : answers->predictions) predictions.emplace(prediction.ticket_id, &prediction);
   for (const TicketMeasures& ticket : result.tickets) {
-    const auto found = predictions.find(ticket.ticket_id);
-    if (found == predictions.end() || found->second->cases.empty() || *measure >= ticket.values.size() || !ticket.values[*measure])
-      continue;
-    double sum = 0;
-    for (const FoundCase& c : found->second->cases) sum += c.similarity;
-    const SimilarityPoint point{ticket.ticket_id, sum / static_cast<double>(found->second->cases.size()), *ticket.values[*measure]};
-    if (std::isfinite(point.similarity) && std::isfinite(point.ratio))
-      points.push_back({point.ticket_id, std::clamp(point.similarity, -1.0, 1.0), std::clamp(point.ratio, 0.0, 100.0)});
+    const std::optional<double> y = value_of(ticket, ratio);
+    std::optional<double> x = value_of(ticket, similarity);
+    if (const auto mean = means.find(ticket.ticket_id); !x && mean != means.end()) x = mean->second;
+    if (x && y && std::isfinite(*x) && std::isfinite(*y))
+      points.push_back({ticket.ticket_id, std::clamp(*x, -1.0, 1.0), std::clamp(*y, 0.0, 100.0)});
   }
   return points;
 }

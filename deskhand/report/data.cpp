@@ -218,6 +218,7 @@ Json split_json(const Evaluation& evaluation, const SplitResult& split, const Sp
                            {"matters", d.matters},
                            {"verdict", visible(d.verdict)}});
   json["differences"] = std::move(differences);
+  json["main"] = main_system(evaluation, split).value_or(0);
   if (!scene.split.systems.empty()) json["radarSystems"] = radar_systems(scene);
   return json;
 }

@@ -8,8 +8,8 @@
 namespace deskhand {
 namespace {
 
-constexpr std::array<std::string_view, 6> kKeyMeasures = {"category_accuracy", "urgency_accuracy", "both_accuracy",
-                                                          "token_set_ratio",   "cosine",           "category_macro_f1"};
+constexpr std::array<std::string_view, 6> kKeyMeasures = {"category_accuracy", "urgency_accuracy",  "both_accuracy",
+                                                          "token_set_ratio",   "resolution_cosine", "category_macro_f1"};
 
 }  // namespace
 

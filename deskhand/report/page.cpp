@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "deskhand/report/headline.h"
@@ -30,6 +31,13 @@ std::string head(std::string_view title, std::string_view scripts) {
       kReportMark, html(title), scripts);
 }
 
+std::string scripts(const PageOptions& options) {
+  std::string text;
+  for (const char* name : {"data.js", "plotly.min.js", "report.js"})
+    if (options.plotly || name != std::string_view("plotly.min.js")) text += fmt::format("<script src=\"{}\" defer></script>\n", name);
+  return text;
+}
+
 std::string table(const ChartTable& content, std::string_view caption, std::string_view css = "plain") {
   std::string text = fmt::format(
       "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{0}\"><table class=\"{1}\"><caption>{0}</caption>\n<thead><tr>",
@@ -45,8 +53,10 @@ std::string table(const ChartTable& content, std::string_view caption, std::stri
   return text + "</tbody></table></div>\n";
 }
 
-std::string definition(std::string_view term, std::string_view text) {
-  return text.empty() ? "" : fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", html(term), html(text));
+std::string definition(std::string_view term, std::string_view text, std::string_view attributes = "") {
+  return text.empty()
+             ? ""
+             : fmt::format("<div{}{}><dt>{}</dt><dd>{}</dd></div>\n", attributes.empty() ? "" : " ", attributes, html(term), html(text));
 }
 
 std::string list(std::span<const std::string> sentences) {
@@ -163,7 +173,9 @@ std::string differences_table(const Evaluation& evaluation, std::span<const Diff
   return text + (measure_id ? "</tbody>" : "") + "</table></div>\n";
 }
 
-// In sight: key measures of pairs with the system that the page speaks of. The others a measure at a time behind a click.
+constexpr std::size_t kFewPairs = 10;
+
+// In sight: key measures, of many pairs those with the system that the page speaks of. The others a measure at a time behind a click.
 std::string all_differences(const Evaluation& evaluation, const SplitResult& split) {
   if (split.differences.empty()) return "<p>There are no two systems to compare.</p>\n";
   const std::vector<std::size_t> keys = key_measures(evaluation, 3);
@@ -178,11 +190,10 @@ std::string all_differences(const Evaluation& evaluation, const SplitResult& spl
     std::vector<const Difference*> rows;
     const auto m = measure_index(evaluation, id);
     const bool key = m && std::find(keys.begin(), keys.end(), *m) != keys.end();
-    for (const Difference& d : split.differences) {
-      if (d.measure != id) continue;
-      rows.push_back(&d);
-      if (key && (d.a == name || d.b == name)) in_sight.push_back(&d);
-    }
+    for (const Difference& d : split.differences)
+      if (d.measure == id) rows.push_back(&d);
+    for (const Difference* d : rows)
+      if (key && (rows.size() <= kFewPairs || d->a == name || d->b == name)) in_sight.push_back(d);
     const std::string title = m ? evaluation.measures[*m].title : id;
     const auto matter = std::count_if(rows.begin(), rows.end(), [](const Difference* d) { return d->matters; });
     others += fmt::format("<details><summary>{}: {} of {} more than chance</summary>\n{}</details>\n", html(title), matter, rows.size(),
@@ -305,16 +316,18 @@ std::string summary_section(const Evaluation& evaluation, const PageOptions& opt
   std::size_t baselines = 0;
   for (const SystemResult& s : split.systems) baselines += is_baseline(s.identity) ? 1 : 0;
   text += "<dl class=\"facts\">\n";
-  text += definition(
-      "What was measured",
-      fmt::format("{} {} and {} {}, on tickets whose answers people had given and no system had seen", split.systems.size() - baselines,
-                  split.systems.size() - baselines == 1 ? "system" : "systems", baselines, baselines == 1 ? "baseline" : "baselines"));
+  text += definition("What was measured",
+                     fmt::format("{} {} and {} {}, on tickets whose answers people had given and no system had seen",
+                                 split.systems.size() - baselines, split.systems.size() - baselines == 1 ? "system" : "systems",
+                                 baselines == 0 ? "no" : fmt::format("{}", baselines), baselines == 1 ? "baseline" : "baselines"));
   text += definition("Held-out tickets", grouped(split.test));
   text += definition("Tickets learnt from", grouped(split.train));
   text += definition("Split", split.description.empty() ? split.name : split.name + ": " + split.description);
-  text += definition("How sure", fmt::format("\"Likely\" is a 95 % interval from {} bootstrap resamples: with other tickets of this kind "
-                                             "the figure would stay inside about 95 times of 100.",
-                                             grouped(evaluation.resamples)));
+  text += definition("How sure",
+                     fmt::format("\"Likely\" is a 95 % interval from {} bootstrap resamples: with other tickets of this kind "
+                                 "the figure would stay inside about 95 times of 100.",
+                                 grouped(evaluation.resamples)),
+                     "class=\"wide\"");
   text += "</dl>\n";
   std::vector<std::string> warnings = split.warnings;
   for (const SystemResult& s : split.systems)
@@ -359,11 +372,11 @@ std::string classes_section(const Evaluation& evaluation, const SplitResult& spl
 std::string splits_section(const Evaluation& evaluation, std::span<const Figure> figures) {
   std::string text =
       "<section id=\"splits\" aria-labelledby=\"splits-title\">\n<h2 id=\"splits-title\">Other ways of dividing the tickets</h2>\n";
-  ChartTable content{.head = {"Split", "Tickets learnt from", "Held-out tickets", "With a near copy", "Of it"}, .rows = {}};
+  ChartTable content{.head = {"Split", "Tickets learnt from", "Held-out tickets", "With a near copy", "How they were divided"}, .rows = {}};
   for (const SplitResult& split : evaluation.splits)
     content.rows.push_back({split.name, grouped(split.train), grouped(split.test),
                             fmt::format("{} of {}", grouped(split.leakage.leaked), grouped(split.leakage.test)), split.description});
-  text += table(content, "The splits that were measured");
+  text += table(content, "The splits that were measured", "plain texts");
   if (const Figure* figure = find_figure(figures, "splits")) text += figure_html(*figure);
   for (std::size_t i = 1; i < evaluation.splits.size(); ++i) {
     const Scene scene = make_scene(evaluation, evaluation.splits[i], nullptr);
@@ -384,6 +397,19 @@ std::string tickets_section(const Evaluation& evaluation) {
       "needs JavaScript. Each ticket's values stand in "
       "metrics.json too.</p></noscript>\n</section>\n",
       grouped(tickets));
+}
+
+std::string definitions(const Evaluation& evaluation) {
+  std::string text = "<dl class=\"definitions\">\n";
+  for (std::size_t m = 0; m < evaluation.measures.size(); ++m) {
+    const MeasureInfo& measure = evaluation.measures[m];
+    text += fmt::format("<div id=\"measure-{}\"><dt>{} <small>{}</small></dt><dd>{}</dd></div>\n", m, html(measure.title), way(measure),
+                        html(measure.about));
+  }
+  return text +
+         "</dl>\n<p>Differences are paired: the same tickets, resampled together. One matters if its interval leaves zero out and, for "
+         "right-or-wrong measures, McNemar's exact test agrees at .05. Reliability is shown as given and after one temperature, fitted on "
+         "tickets outside the test part.</p>\n";
 }
 
 std::string method_section(const Evaluation& evaluation, const PageOptions& options) {
@@ -413,16 +439,7 @@ std::string method_section(const Evaluation& evaluation, const PageOptions& opti
       text += "</dl></details>\n";
     }
   if (seen.empty()) text += "<p>No system was measured.</p>\n";
-  text += "<h3>What each measure means</h3>\n<dl class=\"definitions\">\n";
-  for (std::size_t m = 0; m < evaluation.measures.size(); ++m) {
-    const MeasureInfo& measure = evaluation.measures[m];
-    text += fmt::format("<div id=\"measure-{}\"><dt>{} <small>{}</small></dt><dd>{}</dd></div>\n", m, html(measure.title), way(measure),
-                        html(measure.about));
-  }
-  text +=
-      "</dl>\n<p>Differences are paired: the same tickets, resampled together. One matters if its interval leaves zero out and, for "
-      "right-or-wrong measures, McNemar's exact test agrees at .05. ";
-  text += "Reliability is shown as given and after one temperature, fitted on tickets outside the test part.</p>\n";
+  text += "<h3>What each measure means</h3>\n" + definitions(evaluation);
   if (!options.commands.empty()) {
     text += "<h3>To repeat it</h3>\n<pre><code>";
     for (const std::string& command : options.commands) text += html(command) + "\n";
@@ -446,6 +463,24 @@ std::string top(std::string_view title, std::string_view under, std::string_view
       "value=\"dark\">Dark</option></select></label></div>\n</div></header>\n<nav class=\"sections\" aria-label=\"Sections\"><div "
       "class=\"wrap\">{}</div></nav>\n<main id=\"main\" class=\"wrap\">\n",
       html(title), html(under), navigation);
+}
+
+using SectionLink = std::pair<const char*, const char*>;
+constexpr std::array<SectionLink, 7> kSections = {{{"summary", "Summary"},
+                                                   {"measures", "Measures"},
+                                                   {"charts", "Charts"},
+                                                   {"differences", "Differences"},
+                                                   {"splits", "Splits"},
+                                                   {"tickets", "Tickets"},
+                                                   {"method", "Method"}}};
+constexpr std::array<SectionLink, 2> kSectionsOfNothing = {kSections.front(), kSections.back()};
+constexpr std::array<SectionLink, 5> kCompared = {
+    {{"summary", "Summary"}, {"differences", "Differences"}, {"measures", "Measures"}, {"charts", "Charts"}, {"method", "Method"}}};
+
+std::string links(std::span<const SectionLink> sections) {
+  std::string text;
+  for (const auto& [id, title] : sections) text += fmt::format("<a href=\"#{}\">{}</a>", id, title);
+  return text;
 }
 
 std::string day_of(const std::string& made) {
@@ -492,15 +527,11 @@ std::string leakage_sentence(const SplitResult& split) {
 std::string report_page(const Evaluation& evaluation, std::span<const SplitRecords> records, std::span<const Figure> figures,
                         const PageOptions& options) {
   const std::string title = evaluation.name.empty() ? "Evaluation" : evaluation.name;
-  std::string text = head(title + " · deskhand report",
-                          fmt::format("<script src=\"data.js\" defer></script>\n{}<script src=\"report.js\" defer></script>\n",
-                                      options.plotly ? "<script src=\"plotly.min.js\" defer></script>\n" : ""));
+  std::string text = head(title + " · deskhand report", scripts(options));
   text +=
       top(title,
           fmt::format("{}{}{}", evaluation.desk, evaluation.desk.empty() || evaluation.made.empty() ? "" : " · ", day_of(evaluation.made)),
-          "<a href=\"#summary\">Summary</a><a href=\"#measures\">Measures</a><a href=\"#charts\">Charts</a><a "
-          "href=\"#differences\">Differences</a><a href=\"#splits\">Splits</a>"
-          "<a href=\"#tickets\">Tickets</a><a href=\"#method\">Method</a>");
+          evaluation.splits.empty() ? links(kSectionsOfNothing) : links(kSections));
   text += summary_section(evaluation, options);
   if (evaluation.splits.empty()) return text + method_section(evaluation, options) + std::string(kEnd);
   const SplitResult& split = evaluation.splits.front();
@@ -531,13 +562,11 @@ std::string report_page(const Evaluation& evaluation, std::span<const SplitRecor
 }
 
 std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
-                            std::span<const Figure> figures) {
+                            std::span<const Figure> figures, const PageOptions& options) {
   const Evaluation both = side_by_side(a, b, differences);
   const std::string title = fmt::format("{} against {}", b.name, a.name);
-  std::string text = head(title + " · deskhand comparison", "<script src=\"report.js\" defer></script>\n");
-  text += top(title, "B, the second evaluation, against A, the first",
-              "<a href=\"#summary\">Summary</a><a href=\"#differences\">Differences</a><a href=\"#measures\">Measures</a><a "
-              "href=\"#charts\">Charts</a>");
+  std::string text = head(title + " · deskhand comparison", scripts(options));
+  text += top(title, "B, the second evaluation, against A, the first", links(kCompared));
   text += "<section id=\"summary\" aria-labelledby=\"summary-title\">\n<h2 id=\"summary-title\">Summary</h2>\n" +
           element("p", first_sentence(both), "class=\"lead\"");
   if (both.findings.size() > 1) text += "<div class=\"findings\">" + list(std::span(both.findings).subspan(1)) + "</div>";
@@ -552,7 +581,7 @@ std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<
   row("Tickets learnt from", [&](const Evaluation& e) { return grouped(split(e).train); });
   row("With a near copy", [&](const Evaluation& e) { return grouped(split(e).leakage.leaked); });
   row("First finding", [](const Evaluation& e) { return first_sentence(e); });
-  text += table(content, "The two evaluations") + "</section>\n";
+  text += table(content, "The two evaluations", "plain texts") + "</section>\n";
   text += "<section id=\"differences\" aria-labelledby=\"differences-title\">\n<h2 id=\"differences-title\">Which changes matter</h2>\n";
   if (const Figure* figure = find_figure(figures, "differences")) text += figure_html(*figure);
   text += all_differences(both, both.splits.empty() ? SplitResult{} : both.splits.front()) + "</section>\n";
@@ -563,7 +592,9 @@ std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<
       "class=\"figures\">\n";
   for (const Figure& figure : figures)
     if (figure.id != "differences") text += figure_html(figure);
-  return text + "</div></section>\n" + std::string(kEnd);
+  text +=
+      "</div></section>\n<section id=\"method\" aria-labelledby=\"method-title\">\n<h2 id=\"method-title\">What each measure means</h2>\n";
+  return text + definitions(both) + "</section>\n" + std::string(kEnd);
 }
 
 }  // namespace deskhand

@@ -23,7 +23,7 @@ struct PageOptions {
 std::string report_page(const Evaluation& evaluation, std::span<const SplitRecords> records, std::span<const Figure> figures,
                         const PageOptions& options);
 std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
-                            std::span<const Figure> figures);
+                            std::span<const Figure> figures, const PageOptions& options);
 
 // The sentence that begins page, report.md and terminal text: the first finding, or what can be said without one.
 std::string first_sentence(const Evaluation& evaluation);

@@ -41,7 +41,7 @@ std::string summary_text(const Evaluation& evaluation, const SummaryOptions& opt
 std::string comparison_text(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
                             const SummaryOptions& options = {});
 
-// A folder as write_report's, by the same rules: index.html, report.css, report.md, metrics.json {"a", "b", "differences"}, charts/*.svg.
+// A folder as write_report's, by the same rules: the same files; metrics.json is {"a", "b", "differences"}.
 void write_comparison(const std::filesystem::path& folder, const Evaluation& a, const Evaluation& b,
                       std::span<const Difference> differences, const ReportOptions& options = {});
 

@@ -178,7 +178,7 @@ TEST_CASE("a comparison says which changes matter and names both sides") {
        .matters = true,
        .verdict = "better"},
       {.a = "raw", .b = "raw", .measure = "seconds", .difference = {0.5, 0.2, 0.8, ""}, .p = 0.01, .matters = true, .verdict = "worse"},
-      {.a = "raw", .b = "raw", .measure = "cosine", .difference = {.undefined = "no resolutions"}, .verdict = "cannot tell"}};
+      {.a = "raw", .b = "raw", .measure = "resolution_cosine", .difference = {.undefined = "no resolutions"}, .verdict = "cannot tell"}};
   const std::string text = comparison_text(a.evaluation, b.evaluation, differences);
   CHECK(text.starts_with("1 difference is better and 1 worse by more than chance; 0 cannot be told."));
   CHECK(holds(text, "Category accuracy: B: raw is better than A: raw by +10.0 points (+2.0 to +18.0 points)."));

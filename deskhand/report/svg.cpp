@@ -11,6 +11,7 @@
 namespace deskhand {
 namespace {
 
+constexpr double kEm = 0.6;  // mean width of a character, of the wider sans-serif fonts
 constexpr std::string_view kGrid = "#e4e7eb", kInk = "#1f2933", kSoft = "#52606d";
 
 // Two decimals, no trailing zeros; what is not finite would break the file and is drawn at 0.
@@ -164,11 +165,11 @@ double draw_legend(Svg& svg, double left, double top, double width, std::span<co
 }
 
 double text_width(std::string_view text, double size) {
-  return 0.56 * size * static_cast<double>(columns(text));
+  return kEm * size * static_cast<double>(columns(text));
 }
 
 std::string fit(std::string_view text, double width, double size) {
-  const auto characters = static_cast<std::size_t>(std::max(2.0, width / (0.56 * size)));
+  const auto characters = static_cast<std::size_t>(std::max(2.0, width / (kEm * size) + 0.01));
   return shorten(visible(text), characters);
 }
 

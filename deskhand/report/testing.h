@@ -54,7 +54,7 @@ inline std::vector<MeasureInfo> made_up_measures() {
       {"urgency_mae", "Urgency error", "Labels", "Mean distance of answered and true urgency.", "levels", Better::kLower, true},
       {"category_ece", "Calibration error", "Confidence", "How far confidence is from accuracy, on average.", "%", Better::kLower, false},
       {"token_set_ratio", "Fuzzy ratio", "Resolution", "token_set_ratio of answered and true resolution.", "0..100", Better::kHigher, true},
-      {"cosine", "Resolution similarity", "Resolution", "Cosine of the two resolutions' vectors.", "", Better::kHigher, true},
+      {"resolution_cosine", "Resolution similarity", "Resolution", "Cosine of the two resolutions' vectors.", "", Better::kHigher, true},
       {"rouge_l", "ROUGE-L", "Resolution", "F1 of the longest common subsequence of words.", "", Better::kHigher, true},
       {"words", "Length", "Resolution", "Words of the resolution.", "words", Better::kNeither, true},
       {"seconds", "Time a ticket", "Cost", "Seconds from ticket to answer.", "s", Better::kLower, true},

@@ -59,13 +59,17 @@ std::string escape(std::string_view text, auto&& replacement) {
 }
 
 // How measures that count tickets are said in a sentence; others are said by their title.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kPhrases = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kPhrases = {{
     {"category_accuracy", "get the right category"},
     {"urgency_accuracy", "get the right urgency"},
     {"both_accuracy", "get both urgency and category right"},
-    {"above_share", "get a resolution close to the true one"},
-    {"fuzzy_above", "get a resolution close to the true one"},
+    {"token_set_above", "get a resolution that says the same in other words"},
 }};
+
+// Units of which a fraction says nothing beyond ten.
+bool counts_whole(std::string_view unit) {
+  return unit == "tokens" || unit == "words" || unit == "MiB";
+}
 
 std::string difference_unit(const MeasureInfo& measure) {
   if (measure.unit == "%") return " points";
@@ -190,7 +194,7 @@ std::string value_text(const MeasureInfo& measure, double value, bool unit) {
   if (measure.unit == "0..100") return decimal(value, 1);
   if (measure.unit.empty()) return decimal(value, 3);
   if (measure.unit == "bytes") return unit ? human_bytes(value) : decimal(value / 1e6, 0);
-  const int digits = measure.unit == "tokens" || measure.unit == "words" ? (std::abs(value) < 10 ? 1 : 0) : std::abs(value) < 10 ? 2 : 1;
+  const int digits = counts_whole(measure.unit) ? (std::abs(value) < 10 ? 1 : 0) : std::abs(value) < 10 ? 2 : 1;
   return decimal(value, digits) + (unit ? " " + measure.unit : "");
 }
 

@@ -110,8 +110,15 @@ void write_drawings(const NewFolder& folder, std::span<const Figure> figures) {
     for (const Chart& chart : figure.charts) folder.write("charts/" + chart.id + ".svg", chart.svg);
 }
 
-void write_assets(const NewFolder& folder, std::span<const std::string_view> names) {
-  for (const std::string_view name : names) folder.write(std::string(name), report_asset(name));
+bool plotly_is_there() {
+  return !report_asset("plotly.min.js").empty();
+}
+
+void write_assets(const NewFolder& folder) {
+  for (const char* name : {"report.css", "report.js"}) folder.write(name, report_asset(name));
+  if (!plotly_is_there()) return;
+  folder.write("plotly.min.js", report_asset("plotly.min.js"));
+  folder.write("plotly.LICENSE.txt", report_asset("LICENSE.txt"));
 }
 
 }  // namespace
@@ -125,17 +132,12 @@ void write_report(const std::filesystem::path& folder, const Evaluation& evaluat
     const auto own = std::find_if(records.begin(), records.end(), [&](const SplitRecords& r) { return r.name == split.name; });
     figures = draw_figures(make_scene(evaluation, split, own == records.end() ? nullptr : &*own));
   }
-  const std::string_view plotly = report_asset("plotly.min.js");
-  const PageOptions page{.plotly = !plotly.empty(), .texts = options.texts, .commands = options.commands};
+  const PageOptions page{.plotly = plotly_is_there(), .texts = options.texts, .commands = options.commands};
   made.write("index.html", report_page(evaluation, records, figures, page));
   made.write("data.js", report_data(evaluation, records, options.texts));
   made.write("report.md", report_markdown(evaluation, figures, options.commands));
   made.write("metrics.json", write_evaluation(evaluation));
-  write_assets(made, std::array<std::string_view, 2>{"report.css", "report.js"});
-  if (page.plotly) {
-    made.write("plotly.min.js", plotly);
-    made.write("plotly.LICENSE.txt", report_asset("LICENSE.txt"));
-  }
+  write_assets(made);
   write_drawings(made, figures);
   made.commit();
 }
@@ -152,7 +154,7 @@ void write_comparison(const std::filesystem::path& folder, const Evaluation& a, 
     std::erase_if(figures, [](const Figure& figure) { return figure.charts.empty(); });
     for (Figure& figure : figures) choose_printed(figure);
   }
-  made.write("index.html", comparison_page(a, b, differences, figures));
+  made.write("index.html", comparison_page(a, b, differences, figures, {.plotly = plotly_is_there()}));
   made.write("report.md", comparison_markdown(a, b, differences, figures));
   Evaluation carrier;  // differences are written as a split of metrics.json writes them
   carrier.splits.push_back({.differences = {differences.begin(), differences.end()}});
@@ -161,7 +163,8 @@ void write_comparison(const std::filesystem::path& folder, const Evaluation& a, 
                      {"b", parse_json(write_evaluation(b), "b")},
                      {"differences", rows["splits"][0]["differences"]}};
   made.write("metrics.json", write_json(json, 1) + "\n");
-  write_assets(made, std::array<std::string_view, 2>{"report.css", "report.js"});
+  made.write("data.js", report_data(both, {}, false));
+  write_assets(made);
   write_drawings(made, figures);
   made.commit();
 }

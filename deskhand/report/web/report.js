@@ -40,7 +40,7 @@
     if (measure.unit === '0..100') return shown(value, 1);
     if (measure.unit === '') return shown(value, 3);
     if (measure.unit === 'bytes') return `${shown(value / 1e6, 0)} MB`;
-    const whole = measure.unit === 'tokens' || measure.unit === 'words';
+    const whole = ['tokens', 'words', 'MiB'].includes(measure.unit);
     return `${shown(value, whole ? (Math.abs(value) < 10 ? 1 : 0) : Math.abs(value) < 10 ? 2 : 1)} ${measure.unit}`;
   }
   const formatEstimate = (measure, e) =>
@@ -736,8 +736,7 @@
       this.split = index;
       this.systemSelect.replaceChildren(
           ...this.part.systems.map((system, i) => h('option', {value: i}, `${system.name}${system.baseline ? ' (baseline)' : ''}`)));
-      const first = this.part.systems.findIndex((system) => !system.baseline);
-      if (this.part.systems.length) this.systemSelect.value = String(Math.max(0, first));
+      if (this.part.systems.length) this.systemSelect.value = String(this.part.main);
       const categories = [...new Set(this.part.tickets.category.filter((c) => c !== null))]
                              .map((c) => [String(c), this.text(c)])
                              .sort((a, b) => a[1].localeCompare(b[1]));
@@ -812,6 +811,15 @@
       this.body.replaceChildren(...page.map((row) => this.line(row, columns, heads.length)));
     }
 
+    // A ticket's value; what counts tickets (right or wrong) is a yes or a no. Where the system has no such measure at all, its reason.
+    value(system, m, row) {
+      const value = system?.values[m]?.[row], whole = system?.estimates[m];
+      if (isNumber(value))
+        return data.measures[m].unit === '%' && (value === 0 || value === 1) ? (value ? 'yes' : 'no') :
+                                                                               formatValue(data.measures[m], value);
+      return h('span', {class: 'undefined'}, 'not defined ', h('small', {}, typeof whole === 'string' ? whole : 'for this ticket'));
+    }
+
     answer(which, row, system = this.system) {
       const right = this.isRight(which, row, system), value = system?.answers?.[which][row];
       const text = !system?.answers ? (right === null ? 'not known' :
@@ -852,7 +860,7 @@
       const line =
           h('tr', {}, h('th', {scope: 'row'}, open), h('td', {class: 'problem'}, h('div', {dir: 'auto'}, problem.slice(0, 400))),
             h('td', {}, this.truth(row)), h('td', {}, this.answer('category', row)), h('td', {}, this.answer('urgency', row)),
-            ...columns.map((m) => h('td', {class: 'number'}, formatValue(data.measures[m], this.system?.values[m]?.[row]))));
+            ...columns.map((m) => h('td', {class: 'number'}, this.value(this.system, m, row))));
       return line;
     }
 
@@ -881,7 +889,9 @@
             passage(problem, 'no text'), h('h4', {class: 'next'}, 'It was resolved so'), passage(resolution, 'no text'));
       });
       const measures = data.measures.map((measure, m) => [measure, m])
-                           .filter(([measure, m]) => measure.perTicket && systems.some((system) => isNumber(system.values[m]?.[row])));
+                           .filter(
+                               ([measure, m]) => measure.perTicket && !['category_accuracy', 'urgency_accuracy'].includes(measure.id) &&
+                                   systems.some((system) => isNumber(system.values[m]?.[row])));
       const table = h(
           'div', {class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Measures of this ticket'},
           h('table', {}, h('caption', {}, 'Every measure of this ticket, every system'),
@@ -895,7 +905,7 @@
               ...measures.map(
                   ([measure, m]) =>
                       h('tr', {}, h('th', {scope: 'row'}, measure.title),
-                        ...systems.map((system) => h('td', {class: 'number'}, formatValue(measure, system.values[m]?.[row]))))))));
+                        ...systems.map((system) => h('td', {class: 'number'}, this.value(system, m, row))))))));
       return h(
           'div', {},
           h('div', {class: 'ticket-parts'},
