@@ -4,14 +4,15 @@
 #include <cmath>
 
 #include "deskhand/ops/cpu/highway.h"
+#include "deskhand/ops/cpu/quantised.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "deskhand/ops/cpu/attend.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.
-#include <hwy/contrib/math/math-inl.h>
-
 #include <hwy/highway.h>
+
+#include "deskhand/ops/cpu/exp_negative-inl.h"
 #include "deskhand/ops/cpu/multiply_rows-inl.h"
 
 #ifndef DESKHAND_ATTEND_LAYOUT
@@ -20,10 +21,12 @@ namespace deskhand::cpu {
 
 constexpr int kMostRows = 6;       // queries met at once, as multiply_rows takes them
 constexpr std::int64_t kRun = 64;  // keys met at once
+constexpr std::int64_t kKeysTurned = 8;
 constexpr float kHidden = -1e30f;  // the score of a key that a query may not see
 
-inline std::int64_t padded_width(std::int64_t width) {
-  return (width + 15) / 16 * 16;
+// Of any set of instructions.
+inline std::int64_t whole_vectors(std::int64_t count) {
+  return (count + 15) / 16 * 16;
 }
 
 // Scratch of one block.
@@ -35,11 +38,11 @@ struct AttendScratch {
   float* largest;  // (rows)
   float* total;    // (rows)
   float* scores;   // (kMostRows, run)
-  float* row;      // (padded D): one key, widened
+  float* rows;     // (kKeysTurned, padded D): keys, widened
 };
 
 inline AttendScratch attend_layout(float* at, std::int64_t rows, std::int64_t width) {
-  const std::int64_t padded = padded_width(width);
+  const std::int64_t padded = whole_vectors(width);
   AttendScratch scratch{};
   const auto take = [&at](std::int64_t count) {
     float* piece = at;
@@ -53,7 +56,7 @@ inline AttendScratch attend_layout(float* at, std::int64_t rows, std::int64_t wi
   scratch.largest = take(rows);
   scratch.total = take(rows);
   scratch.scores = take(kMostRows * kRun);
-  scratch.row = take(padded);
+  scratch.rows = take(kKeysTurned * padded);
   return scratch;
 }
 
@@ -64,46 +67,68 @@ HWY_BEFORE_NAMESPACE();
 namespace deskhand::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void load_run(const AttendBlock& block, const AttendScratch& scratch, std::int64_t first, std::int64_t count) {
-  const std::int64_t width = block.width, padded = padded_width(width), bytes = block.from.is_half ? 2 : 4;
+// Values of a run: the copy in `scratch`, or where they lie.
+struct RunValues {
+  const float* first;
+  std::int64_t step;
+};
+
+RunValues load_run(const AttendBlock& block, const AttendScratch& scratch, std::int64_t first, std::int64_t count) {
+  const std::int64_t width = block.width, padded = whole_vectors(width), bytes = block.from.is_half ? 2 : 4;
   const DType type = block.from.is_half ? DType::kF16 : DType::kF32;
-  for (std::int64_t key = 0; key < kRun; ++key) {
-    float* const value = scratch.values + key * padded;
-    if (key >= count) {
-      std::fill_n(value, padded, 0.0f);
-      for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = 0;
-      continue;
+  const bool one_stream = !block.from.is_half && !block.from.pages;
+  const auto key_at = [&](std::int64_t key) { return block.from.keys + block.from.offset(first + key) * bytes; };
+  const auto value_at = [&](std::int64_t key) { return block.from.values + block.from.offset(first + key) * bytes; };
+  std::int64_t key = 0;
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+  if (width % 8 == 0)
+    for (; key + kKeysTurned <= count; key += kKeysTurned) {
+      const float* rows = scratch.rows;
+      if (one_stream)
+        rows = reinterpret_cast<const float*>(key_at(key));
+      else
+        for (std::int64_t i = 0; i < kKeysTurned; ++i) widen(scratch.rows + i * padded, key_at(key + i), type, width);
+      avx2::interleave(rows, one_stream ? block.from.row : padded, width, static_cast<int>(kRun), scratch.keys + key);
     }
-    const std::int64_t offset = block.from.offset(first + key) * bytes;
-    widen(scratch.row, block.from.keys + offset, type, width);
-    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = scratch.row[i];
-    widen(value, block.from.values + offset, type, width);
+#endif
+  for (; key < count; ++key) {
+    widen(scratch.rows, key_at(key), type, width);
+    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = scratch.rows[i];
+  }
+  for (; key < whole_vectors(count); ++key)
+    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = 0;
+  if (one_stream && width == padded) return {reinterpret_cast<const float*>(value_at(0)), block.from.row};
+  for (key = 0; key < count; ++key) {
+    float* const value = scratch.values + key * padded;
+    widen(value, value_at(key), type, width);
     std::fill(value + width, value + padded, 0.0f);
   }
+  return {scratch.values, padded};
 }
 
-// Turns a row of scores into weights; returns by how much earlier sums shrink.
-float soften(float* scores, float& largest, float& total) {
+// Turns a row of `count` scores, whole vectors of them, into weights; returns by how much earlier sums shrink.
+float soften(float* scores, std::int64_t count, float& largest, float& total) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   auto most = hn::Set(d, largest);
-  for (std::int64_t i = 0; i < kRun; i += lanes) most = hn::Max(most, hn::LoadU(d, scores + i));
+  for (std::int64_t i = 0; i < count; i += lanes) most = hn::Max(most, hn::LoadU(d, scores + i));
   const float now = hn::GetLane(hn::MaxOfLanes(d, most));
   const auto shift = hn::Set(d, now);
   auto sum = hn::Zero(d);
-  for (std::int64_t i = 0; i < kRun; i += lanes) {
-    const auto weight = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), shift));
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    const auto weight = exp_negative(d, hn::Sub(hn::LoadU(d, scores + i), shift));
     hn::StoreU(weight, d, scores + i);
     sum = hn::Add(sum, weight);
   }
-  const float keep = largest == now ? 1.0f : std::exp(largest - now);
+  const hn::CappedTag<float, 1> one;
+  const float keep = largest == now ? 1.0f : hn::GetLane(exp_negative(one, hn::Set(one, largest - now)));
   largest = now;
   total = total * keep + hn::GetLane(hn::SumOfLanes(d, sum));
   return keep;
 }
 
 void attend_block(const AttendBlock& block, float* memory) {
-  const std::int64_t rows = block.tokens * block.heads, width = block.width, padded = padded_width(width);
+  const std::int64_t rows = block.tokens * block.heads, width = block.width, padded = whole_vectors(width);
   const AttendScratch scratch = attend_layout(memory, block_tokens(block.heads) * block.heads, width);
   for (std::int64_t row = 0; row < rows; ++row) {
     const float* q = block.q + row / block.heads * block.stride + row % block.heads * width;
@@ -114,18 +139,19 @@ void attend_block(const AttendBlock& block, float* memory) {
   std::fill_n(scratch.sums, rows * padded, 0.0f);
   const std::int64_t most = block.seen + (block.causal ? block.tokens - 1 : 0);
   for (std::int64_t first = 0; first < most; first += kRun) {
-    load_run(block, scratch, first, std::min(kRun, most - first));
+    const std::int64_t keys = std::min(kRun, most - first), padded_keys = whole_vectors(keys);
+    const RunValues values = load_run(block, scratch, first, keys);
     for (std::int64_t row = 0; row < rows; row += kMostRows) {
       const int count = static_cast<int>(std::min<std::int64_t>(kMostRows, rows - row));
       if (block.causal && block.seen + (row + count - 1) / block.heads <= first) continue;  // none of them sees any of these keys
-      multiply_rows(count, scratch.queries + row * width, width, scratch.keys, kRun, width, scratch.scores, kRun, kRun, nullptr);
+      multiply_rows(count, scratch.queries + row * width, width, scratch.keys, kRun, width, scratch.scores, kRun, padded_keys, nullptr);
       float keep[kMostRows];
       for (int r = 0; r < count; ++r) {
         const std::int64_t visible = block.seen + (block.causal ? (row + r) / block.heads : 0) - first;
-        for (std::int64_t key = std::max<std::int64_t>(visible, 0); key < kRun; ++key) scratch.scores[r * kRun + key] = kHidden;
-        keep[r] = soften(scratch.scores + r * kRun, scratch.largest[row + r], scratch.total[row + r]);
+        for (std::int64_t key = std::max<std::int64_t>(visible, 0); key < padded_keys; ++key) scratch.scores[r * kRun + key] = kHidden;
+        keep[r] = soften(scratch.scores + r * kRun, padded_keys, scratch.largest[row + r], scratch.total[row + r]);
       }
-      multiply_rows(count, scratch.scores, kRun, scratch.values, padded, kRun, scratch.sums + row * padded, padded, padded, keep);
+      multiply_rows(count, scratch.scores, kRun, values.first, values.step, keys, scratch.sums + row * padded, padded, padded, keep);
     }
   }
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -156,8 +182,8 @@ HWY_AFTER_NAMESPACE();
 namespace deskhand::cpu {
 
 std::int64_t attend_scratch(std::int64_t heads, std::int64_t width) {
-  const std::int64_t rows = block_tokens(heads) * heads, padded = padded_width(width);
-  return 2 * padded * kRun + 2 * rows * padded + 2 * rows + kMostRows * kRun + padded + 8 * 16;
+  const std::int64_t rows = block_tokens(heads) * heads, padded = whole_vectors(width);
+  return 2 * padded * kRun + 2 * rows * padded + 2 * rows + kMostRows * kRun + kKeysTurned * padded + 8 * 16;
 }
 
 void attend(const Backend& on, const AttendBlock& block, float* scratch) {

@@ -36,7 +36,7 @@ struct AttendBlock {
 
 // Tokens of a block such that its queries fill the second cache level and no more.
 inline std::int64_t block_tokens(std::int64_t heads) {
-  return std::max<std::int64_t>(1, std::min<std::int64_t>(64, 256 / heads));
+  return std::max<std::int64_t>(1, 256 / heads);
 }
 std::int64_t attend_scratch(std::int64_t heads, std::int64_t width);  // floats
 void attend(const Backend& on, const AttendBlock& block, float* scratch);

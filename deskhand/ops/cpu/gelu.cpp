@@ -7,8 +7,9 @@
 #define HWY_TARGET_INCLUDE "deskhand/ops/cpu/gelu.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
+
+#include "deskhand/ops/cpu/exp_negative-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace deskhand::cpu::HWY_NAMESPACE {
@@ -18,10 +19,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D>
 hn::Vec<D> gelu_of(D d, hn::Vec<D> x) {
   const auto one = hn::Set(d, 1.0f), z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
-  const auto t = hn::Div(one, hn::MulAdd(hn::Set(d, 0.3275911f), z, one));
+  const auto below = hn::MulAdd(hn::Set(d, 0.3275911f), z, one), guess = hn::ApproximateReciprocal(below);
+  const auto t = hn::Mul(guess, hn::NegMulAdd(below, guess, hn::Set(d, 2.0f)));  // 1 / below after one step of Newton's
   auto p = hn::Set(d, 1.061405429f);
   for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}) p = hn::MulAdd(p, t, hn::Set(d, c));
-  const auto tail = hn::Mul(hn::Mul(p, t), hn::Exp(d, hn::Neg(hn::Mul(z, z))));  // 1 - erf(|x| / sqrt 2)
+  const auto tail = hn::Mul(hn::Mul(p, t), exp_negative(d, hn::Neg(hn::Mul(z, z))));  // 1 - erf(|x| / sqrt 2)
   const auto half = hn::Mul(hn::Set(d, 0.5f), x);
   return hn::Mul(half, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 2.0f), tail)));
 }

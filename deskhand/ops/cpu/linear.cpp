@@ -86,7 +86,7 @@ void multiply_few(const Backend& on, std::span<const LinearPart> parts, ConstVie
   lay_out(Pieces(on.workspace->get(kInputs, lay_out(Pieces(nullptr))).data()));
   for (std::int64_t token = 0; token < tokens; ++token)
     avx2::quantise(x.floats().data() + token * inputs, inputs, padded, rows.q + token * padded, rows.scale + token * (padded / 32),
-                   rows.sum + token * (padded / 32), rows.half_sum + token * (padded / 16));
+                   rows.sum + token * (padded / 32), rows.half_sum + token * (padded / 16), nullptr);
   const auto dot_rows = on.cpu.avx512_vnni ? avx512::dot_rows : avx2::dot_rows;
   const std::int64_t grain = std::max<std::int64_t>(1, 65536 / (inputs * kRowsAUnit));
   for_units(on, parts, kRowsAUnit, grain, true, [&](const RowTask& task, int) {
@@ -106,13 +106,15 @@ void quantise_tiles(const Backend& on, const InputTiles& tiles, ConstView x, std
     auto* const scale = pieces.take<float>(blocks);
     auto* const sum = pieces.take<float>(blocks);
     auto* const half_sum = pieces.take<float>(2 * blocks);
+    auto* const whole = pieces.take<std::int32_t>(2 * blocks);
     for (std::int64_t token = begin * width; token < end * width; ++token) {
       if (token < tokens) {
-        avx2::quantise(x.floats().data() + token * inputs, inputs, inputs, q, scale, sum, half_sum);
+        avx2::quantise(x.floats().data() + token * inputs, inputs, inputs, q, scale, sum, half_sum, whole);
       } else {
         std::fill_n(q, inputs, std::int8_t{0});
         std::fill_n(scale, blocks, 0.0f);
         std::fill_n(sum, blocks, 0.0f);
+        std::fill_n(whole, 2 * blocks, 0);
       }
       const std::int64_t tile = token / width, column = token % width;
       std::int8_t* to = tiles.q + (tile * inputs / 4 * width + column) * 4;
@@ -121,11 +123,7 @@ void quantise_tiles(const Backend& on, const InputTiles& tiles, ConstView x, std
         const std::int64_t at = (tile * blocks + block) * width + column, at_half = (tile * blocks + block) * 2 * width + column;
         tiles.scale[at] = scale[block];
         tiles.sum[at] = sum[block];
-        std::int32_t low = 0, high = 0;
-        for (int i = 0; i < 16; ++i) {
-          low += q[block * 32 + i];
-          high += q[block * 32 + 16 + i];
-        }
+        const std::int32_t low = whole[2 * block], high = whole[2 * block + 1];
         if (tiles.start8) tiles.start8[at] = -8 * (low + high);
         if (tiles.start16) tiles.start16[at] = -16 * (low + high);
         if (tiles.start128) tiles.start128[at] = -128 * (low + high);

@@ -80,12 +80,16 @@ inline void multiply_rows(int count, const float* a, std::int64_t a_step, const 
 
 // Floats of a row that is f32, f16 or bf16.
 inline void widen(float* to, const std::byte* from, DType type, std::int64_t width) {
-  if (type == DType::kF32) {
-    __builtin_memcpy(to, from, static_cast<std::size_t>(width) * sizeof(float));
+  const hn::ScalableTag<float> d;
+  if (type == DType::kF32) {  // rows are short: a call of memcpy costs more
+    const auto* floats = reinterpret_cast<const float*>(from);
+    std::int64_t i = 0;
+    for (; i + static_cast<std::int64_t>(hn::Lanes(d)) <= width; i += static_cast<std::int64_t>(hn::Lanes(d)))
+      hn::StoreU(hn::LoadU(d, floats + i), d, to + i);
+    for (; i < width; ++i) to[i] = floats[i];
     return;
   }
   const auto* bits = reinterpret_cast<const std::uint16_t*>(from);
-  const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> dw;
   const hn::Rebind<std::uint16_t, decltype(d)> du;
   const hn::Rebind<hwy::float16_t, decltype(d)> dh;

@@ -69,7 +69,9 @@ struct Panel {
 
 namespace avx2 {
 constexpr int kPanelRows = 16, kTileTokens = 3;
-void quantise(const float* x, std::int64_t inputs, std::int64_t padded, std::int8_t* q, float* scale, float* sum, float* half_sum);
+// `whole`, if given: the sum of q of each half block.
+void quantise(const float* x, std::int64_t inputs, std::int64_t padded, std::int8_t* q, float* scale, float* sum, float* half_sum,
+              std::int32_t* whole);
 void dot_rows(const RowTask& task, const InputRows& x, std::int64_t first_token, int tokens);  // tokens 1..4
 // 8 rows of floats, `stride` apart, become columns of a matrix `height` wide; `columns` a multiple of 8.
 void interleave(const float* rows, std::int64_t stride, std::int64_t columns, int height, float* out);

@@ -424,7 +424,8 @@ void dot_rows_of(const RowTask& task, const InputRows& x, std::int64_t first_tok
 
 }  // namespace
 
-TARGET void quantise(const float* x, std::int64_t inputs, std::int64_t padded, std::int8_t* q, float* scale, float* sum, float* half_sum) {
+TARGET void quantise(const float* x, std::int64_t inputs, std::int64_t padded, std::int8_t* q, float* scale, float* sum, float* half_sum,
+                     std::int32_t* whole) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
   for (std::int64_t at = 0; at < inputs; at += kBlock, x += kBlock) {
@@ -441,8 +442,13 @@ TARGET void quantise(const float* x, std::int64_t inputs, std::int64_t padded, s
     const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
     store(q + at, _mm256_permutevar8x32_epi32(packed, order));
     const __m256i low = _mm256_add_epi32(n[0], n[1]), high = _mm256_add_epi32(n[2], n[3]);
-    const auto first = static_cast<float>(sum_of(_mm_add_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1))));
-    const auto second = static_cast<float>(sum_of(_mm_add_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1))));
+    const std::int32_t whole_first = sum_of(_mm_add_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1))),
+                       whole_second = sum_of(_mm_add_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1)));
+    const auto first = static_cast<float>(whole_first), second = static_cast<float>(whole_second);
+    if (whole) {
+      *whole++ = whole_first;
+      *whole++ = whole_second;
+    }
     *scale++ = step;
     *sum++ = step * (first + second);
     *half_sum++ = step * first;
