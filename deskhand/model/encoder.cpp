@@ -6,6 +6,7 @@
 #include "deskhand/ops/gelu.h"
 #include "deskhand/ops/layer_norm.h"
 #include "deskhand/ops/mean_pool.h"
+#include "deskhand/ops/quantize.h"
 
 namespace deskhand {
 namespace {
@@ -32,6 +33,16 @@ Encoder Encoder::load(const std::filesystem::path& folder) {
   Safetensors file = Safetensors::open(folder);
   EncoderWeights weights = map_bert(file.tensors(), config, folder.string());
   return {std::move(file), config, std::move(weights)};
+}
+
+void Encoder::quantise(const Backend& on) {
+  for (EncoderLayer& layer : weights_.layers)
+    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.up, &layer.down}) {
+      if (is_quantised(linear->weight.type()) || linear->weight.shape().last() % block_elements(DType::kQ8_0) != 0) continue;
+      Tensor& narrow = weights_.owned.emplace_back(DType::kQ8_0, linear->weight.shape());
+      quantize(on, narrow, linear->weight);
+      linear->weight = narrow;
+    }
 }
 
 void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens, std::span<const std::int32_t> bounds,

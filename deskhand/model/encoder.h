@@ -25,6 +25,10 @@ class Encoder {
   // A folder with config.json and model.safetensors. Throws Error(kNotFound) or Error(kBadInput) as the readers do.
   static Encoder load(const std::filesystem::path& folder);
 
+  // Keeps the layers' matrices in 8 bits (q8_0) from now on: products take a third of the time and memory where the processor has integer
+  // ones, and vectors deviate a little.
+  void quantise(const Backend& on);
+
   const EncoderConfig& config() const { return config_; }
   const EncoderWeights& weights() const { return weights_; }
   EncoderBuffers make_buffers(std::int64_t tokens) const { return {config_, tokens}; }

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 
+#include "deskhand/ops/quantize.h"
 #include "deskhand/ops/testing.h"
 
 using namespace deskhand;
@@ -57,4 +59,24 @@ TEST_CASE("every f16 and bf16 is widened exactly, subnormal numbers too") {
       INFO(cpu.text(), ", ", dtype_name(type));
       CHECK(wrong == 0);
     }
+}
+
+TEST_CASE("rows quantised to q8_0 are read back within half a step, whole numbers that reach 127 exactly, and zeros as zeros") {
+  Tensor rows = random_tensor({5, 96}, 3);
+  for (std::size_t i = 0; i < 32; ++i) rows.floats()[i] = i == 9 ? -127.0f : static_cast<float>(i);
+  for (std::size_t i = 32; i < 64; ++i) rows.floats()[i] = 0;
+  for (const auto kind : {Backend::Kind::kReference, Backend::Kind::kCpu}) {
+    Machine machine(3);
+    machine.on.kind = kind;
+    Tensor narrow(DType::kQ8_0, {5, 96}), back(DType::kF32, {5, 96});
+    quantize(machine.on, narrow, rows);
+    dequantize(machine.on, back, narrow);
+    for (std::size_t i = 0; i < 64; ++i) CHECK(back.floats()[i] == rows.floats()[i]);
+    for (std::size_t first = 64; first < rows.floats().size(); first += 32) {
+      float largest = 0;
+      for (std::size_t i = first; i < first + 32; ++i) largest = std::max(largest, std::abs(rows.floats()[i]));
+      for (std::size_t i = first; i < first + 32; ++i)  // and the scale is rounded to 11 bits
+        CHECK(std::abs(back.floats()[i] - rows.floats()[i]) <= largest * (0.5f / 127 + 1.0f / 2048));
+    }
+  }
 }
