@@ -43,8 +43,8 @@ ReadText keep(const EncodedText& text) {
     const auto by = static_cast<float>(1 / std::sqrt(std::max(squares, 1e-24)));
     for (float& value : row) value *= by;
   }
-  // A text that spells out "[SEP]" has that token too, and it does not count either.
-  for (const std::int32_t token : text.tokens) kept.weights.push_back(token == text.tokens.front() || token == text.tokens.back() ? 0 : 1);
+  kept.weights.assign(text.tokens.size(), 1);
+  kept.weights.front() = kept.weights.back() = 0;
   return kept;
 }
 

@@ -1,5 +1,6 @@
 // How near two texts are to the desk's encoder: cosine of their vectors, which are those that retrieval compares, and BERTScore of their
-// token vectors.
+// token vectors. A text that spells out "[SEP]" is read as these characters, as everywhere in deskhand; the Python package takes them for
+// the special token.
 #pragma once
 #include <cstdint>
 #include <span>
