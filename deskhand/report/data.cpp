@@ -45,7 +45,8 @@ Json rounded(const std::optional<double>& value) {
 // [value, low, high], or the reason why there is none.
 Json estimate_json(const Estimate& estimate) {
   if (!is_defined(estimate)) return visible(why_undefined(estimate));
-  return Json::array({rounded(*estimate.value), rounded(estimate.low), rounded(estimate.high)});
+  const auto exact = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };  // the page shows the same digits
+  return Json::array({exact(*estimate.value), exact(estimate.low), exact(estimate.high)});
 }
 
 Json strings(std::span<const std::string> texts) {

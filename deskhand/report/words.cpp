@@ -177,7 +177,8 @@ std::string pad(std::string_view text, std::size_t width, bool right) {
 
 std::string decimal(double value, int digits) {
   if (!std::isfinite(value)) return "not defined";
-  std::string text = fmt::format("{:.{}f}", value, digits);
+  const double scale = std::pow(10, digits), whole = std::floor(value * scale + 0.5);
+  std::string text = fmt::format("{:.{}f}", std::isfinite(whole) ? whole / scale : value, digits);
   if (text.starts_with('-') && text.find_first_not_of("-0.") == std::string::npos) text.erase(0, 1);
   return text;
 }

@@ -23,7 +23,7 @@ std::size_t columns(std::string_view text);                       // characters,
 std::string shorten(std::string_view text, std::size_t at_most);  // to so many characters, ending in "…"
 std::string pad(std::string_view text, std::size_t width, bool right = false);
 
-// "0.466", never "-0.000", "nan" or "inf": what is not finite is "not defined".
+// "0.466", halves rounded up as report.js rounds them; never "-0.000", "nan" or "inf": what is not finite is "not defined".
 std::string decimal(double value, int digits);
 std::string grouped(std::int64_t number);  // "10 000"
 

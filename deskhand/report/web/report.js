@@ -29,17 +29,27 @@
 
   const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
   const isDefined = (estimate) => Array.isArray(estimate) && isNumber(estimate[0]);
-  const shown = (value, digits) => {
-    const text = value.toFixed(digits);
+  // Rounded as decimal() of words.cpp rounds: tables and charts show the same digits.
+  function shown(value, digits) {
+    const scale = 10 ** digits;
+    const text = (Math.floor(value * scale + 0.5) / scale).toFixed(digits);
     return Number(text) === 0 ? text.replace('-', '') : text;
-  };
+  }
 
+  function formatBytes(bytes) {
+    const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+    let unit = 0;
+    for (; bytes >= 999.5 && unit + 1 < units.length; ++unit) bytes /= 1000;
+    return `${shown(bytes, unit === 0 || bytes >= 100 ? 0 : 1)} ${units[unit]}`;
+  }
+
+  // As value_text() of words.cpp.
   function formatValue(measure, value) {
     if (!isNumber(value)) return 'not defined';
     if (measure.unit === '%') return `${shown(100 * value, 1)} %`;
     if (measure.unit === '0..100') return shown(value, 1);
     if (measure.unit === '') return shown(value, 3);
-    if (measure.unit === 'bytes') return `${shown(value / 1e6, 0)} MB`;
+    if (measure.unit === 'bytes') return formatBytes(value);
     const whole = ['tokens', 'words', 'MiB'].includes(measure.unit);
     return `${shown(value, whole ? (Math.abs(value) < 10 ? 1 : 0) : Math.abs(value) < 10 ? 2 : 1)} ${measure.unit}`;
   }
