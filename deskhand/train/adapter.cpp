@@ -10,8 +10,8 @@
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/model/safetensors.h"
-#include "deskhand/ops/dequantize.h"
 #include "deskhand/train/random.h"
+#include "deskhand/train/tensor_copy.h"
 
 namespace deskhand {
 namespace {
@@ -43,28 +43,17 @@ bool is_name_or_end_of(std::string_view pattern, std::string_view name) {
   return name == pattern || (name.size() > pattern.size() && name.ends_with(pattern) && name[name.size() - pattern.size() - 1] == '.');
 }
 
+bool is_norm(std::string_view tensor) {
+  return tensor.ends_with("norm.weight");
+}
+
+// "model.layers.0.self_attn.q_proj" of its weight or bias.
+std::string layer_of(std::string_view tensor) {
+  return std::string(tensor.substr(0, tensor.rfind('.')));
+}
+
 bool is_finite(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
-}
-
-Tensor as_f32(const Backend& on, ConstView view) {
-  Tensor copy(DType::kF32, view.shape());
-  if (view.shape().rank() == 1)  // dequantize wants rows
-    dequantize(on, copy.view().reshaped({1, view.shape()[0]}), view.reshaped({1, view.shape()[0]}));
-  else
-    dequantize(on, copy, view);
-  return copy;
-}
-
-// The base's tensor, in Hugging Face's order of rows whatever file it lies in.
-Tensor copy_of(const Backend& on, ConstView view, const std::string& linear, const DecoderConfig& config) {
-  Tensor copy = as_f32(on, view);
-  const bool turns = linear.ends_with(".q_proj") || linear.ends_with(".k_proj");
-  if (!turns || config.rope_pairs == RopePairs::kHalves) return copy;
-  Tensor reordered(DType::kF32, copy.shape());
-  const Shape rows = {copy.shape()[0], copy.shape().elements() / copy.shape()[0]};
-  reorder_to_halves(reordered.view().reshaped(rows), copy.view().reshaped(rows), config.head_width);
-  return reordered;
 }
 
 // Calls visit(row of `halves`, row of `neighbours`): pair i of a head is rows i and i + D/2 of the one, 2 i and 2 i + 1 of the other.
@@ -209,7 +198,7 @@ std::string config_text(const Adapter& adapter) {
     ++alphas[alpha_of(pair, adapter.rank_stabilised)];
     linears.push_back(name);
   }
-  for (const auto& [name, tensor] : adapter.replaced) modules.push_back(name.substr(0, name.rfind('.')));
+  for (const auto& [name, tensor] : adapter.replaced) modules.push_back(layer_of(name));
   const auto commonest = [](const auto& counts) {
     return std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first;
   };
@@ -283,24 +272,11 @@ void check_pairs(const Adapter& adapter, const std::string& where) {
 void check_modules_to_save(const Adapter& adapter, const PeftConfig& config, const std::string& where) {
   for (const std::string& module : config.modules_to_save)
     if (std::none_of(adapter.replaced.begin(), adapter.replaced.end(),
-                     [&](const auto& one) { return std::string_view(one.first).substr(0, one.first.rfind('.')).ends_with(module); }))
+                     [&](const auto& one) { return layer_of(one.first).ends_with(module); }))
       throw Error(ExitCode::kBadInput,
                   "{}: {} says that {} was trained (modules_to_save), but no such tensor is there; the adapter was saved "
                   "incompletely",
                   where, config.where, module);
-}
-
-Tensor stored_as(ConstView values, DType type) {
-  Tensor copy(type, values.shape());
-  const auto in = values.floats();
-  if (type == DType::kF32) {
-    std::copy(in.begin(), in.end(), copy.floats().begin());
-    return copy;
-  }
-  DESKHAND_ASSERT(type == DType::kF16 || type == DType::kBF16, "an adapter is stored as f32, f16 or bf16");
-  const auto out = copy.view().as<std::uint16_t>();
-  std::transform(in.begin(), in.end(), out.begin(), type == DType::kF16 ? to_f16 : to_bf16);
-  return copy;
 }
 
 }  // namespace
@@ -335,6 +311,31 @@ std::map<std::string, Shape> tensor_shapes(const DecoderConfig& config) {
   return shapes;
 }
 
+Tensor hugging_face_copy(const Backend& on, ConstView view, const std::string& linear, const DecoderConfig& config) {
+  Tensor copy = as_f32(on, view);
+  const bool turns = linear.ends_with(".q_proj") || linear.ends_with(".k_proj");
+  if (!turns || config.rope_pairs == RopePairs::kHalves) return copy;
+  Tensor reordered(DType::kF32, copy.shape());
+  const Shape rows = {copy.shape()[0], copy.shape().elements() / copy.shape()[0]};
+  reorder_to_halves(reordered.view().reshaped(rows), copy.view().reshaped(rows), config.head_width);
+  return reordered;
+}
+
+std::map<std::string, ConstView> named_tensors(const DecoderWeights& weights, const DecoderConfig& config) {
+  std::map<std::string, ConstView> named = {
+      {"model.embed_tokens.weight", weights.embedding}, {"model.norm.weight", weights.final_norm}, {"lm_head.weight", weights.head.weight}};
+  for (std::int64_t number = 0; number < config.layers; ++number) {
+    const DecoderLayer& layer = weights.layers[static_cast<std::size_t>(number)];
+    named[layer_name(number, "input_layernorm.weight")] = layer.attention_norm;
+    named[layer_name(number, "post_attention_layernorm.weight")] = layer.feed_forward_norm;
+    each_linear_of_layer(config, number, [&](const std::string& name, Linear DecoderLayer::*linear, std::int64_t, std::int64_t) {
+      named[name + ".weight"] = (layer.*linear).weight;
+      if (!(layer.*linear).bias.empty()) named[name + ".bias"] = (layer.*linear).bias;
+    });
+  }
+  return named;
+}
+
 Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const DecoderConfig& config, Method method,
                     const LoraSettings& settings, std::uint64_t seed) {
   Adapter adapter{.alpha = settings.alpha, .dropout = settings.dropout, .rank_stabilised = settings.rank_stabilised};
@@ -353,22 +354,11 @@ Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const Deco
     }
     if (method == Method::kLora) return adapter;
   }
-  const auto keep = [&](const std::string& name, ConstView view, const std::string& linear = "") {
-    adapter.replaced.emplace(name, copy_of(on, view, linear, config));
-  };
-  for (std::int64_t number = 0; number < config.layers; ++number) {
-    const DecoderLayer& layer = weights.layers[static_cast<std::size_t>(number)];
-    keep(layer_name(number, "input_layernorm.weight"), layer.attention_norm);
-    keep(layer_name(number, "post_attention_layernorm.weight"), layer.feed_forward_norm);
-    if (method == Method::kFull)
-      each_linear_of_layer(config, number, [&](const std::string& name, Linear DecoderLayer::*linear, std::int64_t, std::int64_t) {
-        keep(name + ".weight", (layer.*linear).weight, name);
-        if (!(layer.*linear).bias.empty()) keep(name + ".bias", (layer.*linear).bias, name);
-      });
+  for (const auto& [name, tensor] : named_tensors(weights, config)) {
+    const bool is_head = name == "lm_head.weight";
+    if (method == Method::kFull ? is_head && config.tied_head : !is_head && !is_norm(name)) continue;
+    adapter.replaced.emplace(name, hugging_face_copy(on, tensor, layer_of(name), config));
   }
-  keep("model.norm.weight", weights.final_norm);
-  if (method == Method::kFull) keep("model.embed_tokens.weight", weights.embedding);
-  if (method == Method::kHybrid || !config.tied_head) keep("lm_head.weight", weights.head.weight);
   return adapter;
 }
 

@@ -44,6 +44,11 @@ std::vector<LinearShape> linear_shapes(const DecoderConfig& config);
 // too: trained, it is no longer the embedding.
 std::map<std::string, Shape> tensor_shapes(const DecoderConfig& config);
 
+// The base's tensors by the names of tensor_shapes, where they lie; a tied head is the embedding.
+std::map<std::string, ConstView> named_tensors(const DecoderWeights& weights, const DecoderConfig& config);
+// An f32 copy of the base's tensor, in Hugging Face's order of rows whatever file it lies in. linear: the layer it belongs to.
+Tensor hugging_face_copy(const Backend& on, ConstView tensor, const std::string& linear, const DecoderConfig& config);
+
 // A beginning: A uniform within 1 / sqrt(I), B zero (peft's own); for kHybrid head and norms copied from the base; for kFull every tensor
 // of the base and no pair, a tied head staying the embedding. The same seed gives the same adapter on any machine. Throws Error(kUsage) for
 // a target that the model does not have, with those it has.
