@@ -77,10 +77,10 @@ std::string tables(std::span<const std::string> names, std::span<const Column> a
       row.erase(row.find_last_not_of(' ') + 1);
       text += row + "\n";
     };
-    line("", [](const Column& c) { return shorten(c.title, 24); });
+    line("", [](const Column& c) { return elided(c.title, 24); });
     for (std::size_t r = 0; r < names.size(); ++r) {
       if (r == rule && r > 0) text += std::string(std::min(used, width), '-') + "\n";
-      line(shorten(names[r], kNameWidth), [&](const Column& c) { return c.cells[r]; });
+      line(elided(names[r], kNameWidth), [&](const Column& c) { return c.cells[r]; });
     }
     text += "\n";
     first = last;
@@ -108,7 +108,7 @@ std::string split_table(const Evaluation& evaluation, const SplitResult& split, 
   for (const std::size_t m : measures) {
     const MeasureInfo& measure = evaluation.measures[m];
     const std::string unit = measure.unit.empty() || measure.unit == "0..100" ? "" : measure.unit == "bytes" ? "" : " " + measure.unit;
-    Column column{visible(measure.title.size() + unit.size() > 24 ? shorten(measure.title, 24 - unit.size()) + unit : measure.title + unit),
+    Column column{visible(measure.title.size() + unit.size() > 24 ? elided(measure.title, 24 - unit.size()) + unit : measure.title + unit),
                   {}};
     const auto best = best_system(evaluation, split, m, Among::kAll);
     for (const std::size_t s : order) {

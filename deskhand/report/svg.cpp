@@ -170,7 +170,7 @@ double text_width(std::string_view text, double size) {
 
 std::string fit(std::string_view text, double width, double size) {
   const auto characters = static_cast<std::size_t>(std::max(2.0, width / (kEm * size) + 0.01));
-  return shorten(visible(text), characters);
+  return elided(visible(text), characters);
 }
 
 std::string heat_colour(double share) {

@@ -157,7 +157,7 @@ std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-std::string shorten(std::string_view text, std::size_t at_most) {
+std::string elided(std::string_view text, std::size_t at_most) {
   if (columns(text) <= at_most) return std::string(text);
   std::size_t kept = 0, end = 0;
   while (end < text.size() && kept + 1 < std::max<std::size_t>(at_most, 1)) {

@@ -20,7 +20,7 @@ std::string markdown(std::string_view text);  // visible() on one line, escaped 
 std::string for_script(std::string_view json);
 
 std::size_t columns(std::string_view text);                       // characters, not bytes
-std::string shorten(std::string_view text, std::size_t at_most);  // to so many characters, ending in "…"
+std::string elided(std::string_view text, std::size_t at_most);  // to so many characters, ending in "…"
 std::string pad(std::string_view text, std::size_t width, bool right = false);
 
 // "0.466", halves rounded up as report.js rounds them; never "-0.000", "nan" or "inf": what is not finite is "not defined".

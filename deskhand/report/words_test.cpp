@@ -72,8 +72,8 @@ TEST_CASE("differences carry their sign and are in points where values are per c
 }
 
 TEST_CASE("texts are cut between characters") {
-  CHECK(shorten("Grüße", 5) == "Grüße");
-  CHECK(shorten("Grüße!", 5) == "Grüß…");
+  CHECK(elided("Grüße", 5) == "Grüße");
+  CHECK(elided("Grüße!", 5) == "Grüß…");
   CHECK(columns(pad("é", 4)) == 4);
 }
 
