@@ -16,7 +16,7 @@ class DeskEncoder {
   // Null where the desk names no encoder. Throws Error(kNotFound) with the command that gets the model.
   static std::unique_ptr<DeskEncoder> load(const Desk& desk, const Globals& globals, const Backend& on);
 
-  TextEmbedder& embedder() { return embedder_; }
+  EncoderEmbedder& embedder() { return embedder_; }
   const EncoderId& id() const { return id_; }
 
  private:

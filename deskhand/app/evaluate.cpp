@@ -1,0 +1,181 @@
+// deskhand evaluate: the desk's systems measured on held-out tickets, beside cheap baselines, with a report.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <ctime>
+#include <memory>
+
+#include "deskhand/app/evaluated_systems.h"
+#include "deskhand/app/evaluation_record.h"
+#include "deskhand/app/prediction_file.h"
+#include "deskhand/base/error.h"
+#include "deskhand/base/progress.h"
+#include "deskhand/base/stopwatch.h"
+#include "deskhand/evaluate/measure.h"
+#include "deskhand/report/report.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string name;
+  std::vector<std::string> systems;      // by name; none: all
+  std::vector<std::string> splits;       // beside the desk's own; none: the settings'
+  std::vector<std::string> predictions;  // NAME=FILE
+  std::int64_t limit = 0;
+  bool models = true, texts = true, force = false, redo = false;
+};
+
+std::string now() {
+  const std::time_t seconds = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+// "2024-03-01", or "2024-03-01-2" where that is taken.
+std::string free_name(PredictionStore& store) {
+  const std::string day = now().substr(0, 10);
+  std::string name = day;
+  for (int number = 2; !store.evaluation(name).empty(); ++number) name = fmt::format("{}-{}", day, number);
+  return name;
+}
+
+MeasureSettings measure_settings(const EvaluateSettings& settings) {
+  return {.resamples = settings.resamples,
+          .seed = static_cast<std::uint64_t>(settings.seed),
+          .costs = {.under = settings.urgency_costs, .over = settings.too_urgent_cost},
+          .above = settings.above};
+}
+
+std::vector<SystemSettings> chosen_systems(const DeskSettings& settings, const Options& options) {
+  std::vector<SystemSettings> systems = options.models ? systems_of(settings) : std::vector<SystemSettings>{};
+  for (const std::string& named : options.predictions) {
+    const auto equals = named.find('=');
+    const std::string file = equals == std::string::npos ? named : named.substr(equals + 1);
+    if (!fs::exists(file)) throw Error(ExitCode::kNotFound, "there is no file {}", file);
+    systems.push_back({.name = equals == std::string::npos ? fs::path(file).stem().string() : named.substr(0, equals),
+                       .kind = "file",
+                       .predictions = file});
+  }
+  if (!options.systems.empty()) {
+    for (const std::string& name : options.systems)
+      if (std::none_of(systems.begin(), systems.end(), [&](const auto& system) { return system.name == name; }))
+        throw Error(ExitCode::kUsage, "no system is called '{}'; see section [[evaluate.systems]] of desk.toml", name);
+    std::erase_if(systems, [&](const SystemSettings& system) {
+      return std::find(options.systems.begin(), options.systems.end(), system.name) == options.systems.end();
+    });
+  }
+  return systems;
+}
+
+void evaluate(const Globals& globals, Options options) {
+  const Stopwatch watch;
+  Desk desk = Desk::open(globals);
+  PredictionStore store(desk.database);
+  if (options.name.empty()) options.name = free_name(store);
+  const fs::path folder = evaluation_folder(desk, options.name);
+  if (fs::exists(folder / "report") && !options.force)
+    throw Error(ExitCode::kCannotWrite, "the evaluation '{}' is there already; --force measures it anew, or give another --name",
+                options.name);
+  const auto settings = chosen_systems(desk.settings, options);
+  std::vector<std::string> names = {"desk"};
+  const auto& others = options.splits.empty() ? desk.settings.evaluate.splits : options.splits;
+  for (const std::string& name : others)
+    if (name != "none" && name != "desk") names.push_back(name);
+
+  Engine engine(globals.threads, desk.settings.compute);
+  const auto encoder = DeskEncoder::load(desk, globals, engine.backend);
+  std::error_code failure;
+  fs::create_directories(folder, failure);
+  if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), failure.message());
+  const auto vectors =
+      encoder ? std::make_unique<VectorCache>(desk.folder / "evaluations" / "vectors.db", encoder->embedder(), encoder->id(), globals.quiet)
+              : nullptr;
+  const EvaluationRun run{desk, globals, engine, encoder.get(), vectors.get(), store, options.redo};
+
+  const MeasureSettings measure = measure_settings(desk.settings.evaluate);
+  EvaluationRecord record;
+  record.evaluation = {.name = options.name,
+                       .desk = desk.settings.name,
+                       .made = now(),
+                       .version = DESKHAND_VERSION,
+                       .measures = measure_list(measure),
+                       .resamples = measure.resamples,
+                       .seed = static_cast<std::uint32_t>(measure.seed),
+                       .urgency_costs = measure.costs.under,
+                       .above = measure.above,
+                       .relevant_similarity = desk.settings.evaluate.relevant_similarity};
+  std::vector<std::vector<std::string>> keys;
+  for (const std::string& name : names) {
+    EvaluationSplit split =
+        make_evaluation_split(desk, name, {.limit = options.limit, .validation = desk.settings.evaluate.validation, .quiet = globals.quiet},
+                              encoder.get(), vectors.get(), engine.pool);
+    std::vector<EvaluatedSystem> systems = run_baselines(run, split);
+    for (const SystemSettings& system : settings) {
+      // Language models take seconds a ticket: they are measured on the desk's own split, and others on all.
+      if (!system.predictions.empty() && name == "desk") systems.push_back(read_system(run, split, system));
+      if (system.predictions.empty() && name == "desk") systems.push_back(run_decoder(run, split, system));
+    }
+    compare_resolutions(run, split, systems);
+    SplitRecords records{.name = name,
+                         .description = split.description,
+                         .train = static_cast<std::int64_t>(split.train.size()),
+                         .categories = split.categories};
+    for (const Ticket& ticket : split.test) records.tickets.push_back(held_out(ticket));
+    keys.emplace_back();
+    for (EvaluatedSystem& system : systems) {
+      keys.back().push_back(system.key);
+      records.systems.push_back(std::move(system.answers));
+    }
+    SplitResult result = measure_split(records, measure, engine.pool);
+    result.leakage = split.leakage;
+    result.warnings.insert(result.warnings.end(), split.warnings.begin(), split.warnings.end());
+    result.retrieval = measure_channels(run, split, result.relevant_queries, result.warnings);
+    if (name == "desk")
+      for (std::size_t s = 0; s < records.systems.size(); ++s)
+        write_predictions(folder / "results", records, records.systems[s], result.systems[s], record.evaluation.measures);
+    record.splits.push_back(std::move(records));
+    record.evaluation.splits.push_back(std::move(result));
+  }
+  record.evaluation.findings = findings(record.evaluation);
+  keep_evaluation(store, record, keys);
+  write_report(folder / "report", record.evaluation, record.splits,
+               {.texts = options.texts,
+                .force = options.force,
+                .commands = {fmt::format("deskhand --desk {} evaluate --name {}", desk.folder.filename().string(), options.name)}});
+  if (globals.json) {
+    fmt::print("{}", write_evaluation(record.evaluation));
+    return;
+  }
+  fmt::print("{}\nMeasured in {}. The report: {}\nAnswers, one table a system: {}\n", summary_text(record.evaluation),
+             human_duration(watch.seconds()), (folder / "report" / "index.html").string(), (folder / "results").string());
+}
+
+}  // namespace
+
+std::function<void()> declare_evaluate(CLI::App& sub, const Globals& globals) {
+  const auto options = std::make_shared<Options>();
+  sub.add_option("--name", options->name, "of the evaluation; today's date if not given");
+  sub.add_option("--systems", options->systems, "only these of the settings' systems; the baselines are always there")->delimiter(';');
+  sub.add_option("--splits", options->splits, "beside the desk's own: random, grouped, time; or none")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"random", "grouped", "time", "none"}));
+  sub.add_option("--predictions", options->predictions,
+                 "NAME=FILE: measure answers made elsewhere, a table with ticket_id, urgency, "
+                 "category, resolution");
+  sub.add_option("--limit", options->limit, "at most so many held-out tickets, drawn at random")->check(CLI::Range(1, 1000000000));
+  sub.add_flag("!--no-models", options->models, "the baselines alone, in seconds");
+  sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out of the report");
+  sub.add_flag("--redo", options->redo, "ask the models again, also where their answers are kept");
+  sub.add_flag("--force", options->force, "measure anew under a name that is there");
+  sub.footer(
+      "Examples:\n  deskhand --desk mydesk evaluate\n  deskhand --desk mydesk evaluate --no-models\n  deskhand --desk mydesk evaluate "
+      "--limit 50 --predictions gpt=answers.csv\nAn evaluation that was interrupted goes on where it stopped. Systems, costs and splits "
+      "stand in desk.toml, section [evaluate].");
+  return [options, &globals] { evaluate(globals, *options); };
+}
+
+}  // namespace deskhand

@@ -1,0 +1,377 @@
+#include "deskhand/app/evaluated_systems.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "deskhand/app/encoder_similarity.h"
+#include "deskhand/app/prediction_file.h"
+#include "deskhand/base/atomic_file.h"
+#include "deskhand/base/error.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/progress.h"
+#include "deskhand/base/sha256.h"
+#include "deskhand/evaluate/measure.h"
+#include "deskhand/fetch/catalogue.h"
+#include "deskhand/tickets/split.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+
+// SHA-256 of a model file, or of the hashes of a model folder's files. Hashing half a gigabyte takes a second, so it is kept with the
+// file's size and time.
+std::string model_hash(Database& database, const fs::path& path) {
+  std::vector<fs::path> files;
+  if (fs::is_directory(path)) {
+    for (const auto& entry : fs::directory_iterator(path))
+      if (entry.is_regular_file()) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  } else {
+    files.push_back(path);
+  }
+  std::string all;
+  for (const fs::path& file : files) {
+    const std::string name = fmt::format("sha256 {} {} {}", fs::absolute(file).string(), fs::file_size(file),
+                                         fs::last_write_time(file).time_since_epoch().count());
+    std::string hash = kept_text(database, name);
+    if (hash.empty()) keep_text(database, name, hash = sha256_of_file(file));
+    if (files.size() == 1) return hash;
+    all += file.filename().string() + " " + hash + "\n";
+  }
+  return sha256(all);
+}
+
+std::int64_t rank_of_category(const std::vector<std::string>& categories, const std::string& category) {
+  const auto at = std::lower_bound(categories.begin(), categories.end(), category);
+  return at == categories.end() || *at != category ? -1 : at - categories.begin();
+}
+
+Prediction prediction_of(const Decision& decision, const std::string& ticket_id, const std::vector<std::string>& categories) {
+  Prediction prediction{.ticket_id = ticket_id,
+                        .urgency = decision.urgency,
+                        .category = decision.category,
+                        .resolution = decision.resolution,
+                        .source = std::string(name_of(decision.resolution_source))};
+  if (decision.urgency == 0) return prediction;  // nothing was decided: a ticket that cleans to nothing
+  for (const auto& [label, probability] : decision.urgencies) prediction.urgency_probabilities.push_back(probability);
+  prediction.category_probabilities.resize(categories.size());
+  for (const auto& [label, probability] : decision.categories)
+    if (const auto at = rank_of_category(categories, label); at >= 0)
+      prediction.category_probabilities[static_cast<std::size_t>(at)] = probability;
+  for (const DecisionCase& past : decision.cases)
+    prediction.cases.push_back({.ticket_id = past.found.ticket_id,
+                                .similarity = past.similarity,
+                                .problem = past.found.problem,
+                                .resolution = past.found.resolution,
+                                .category = past.found.category,
+                                .urgency = past.found.urgency});
+  if (!decision.support.empty())
+    prediction.supported = static_cast<double>(std::count_if(decision.support.begin(), decision.support.end(),
+                                                             [](const Support& s) { return s.case_number > 0; })) /
+                           static_cast<double>(decision.support.size());
+  prediction.seconds = decision.statistics.total_ms / 1000;
+  if (decision.statistics.prompt_tokens > 0) {
+    prediction.prompt_tokens = decision.statistics.prompt_tokens;
+    prediction.new_tokens = decision.statistics.new_tokens;
+  }
+  return prediction;
+}
+
+// The kernel's record of the most memory that was resident; empty where it cannot be told.
+std::optional<double> peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024;
+  return std::nullopt;
+}
+void forget_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << "5";
+}
+
+RetrieverSettings retrieval_settings(const EvaluationRun& run) {
+  RetrieverSettings settings = run.desk.settings.retrieval;
+  if (run.encoder) settings.encoder = run.encoder->id();
+  return settings;
+}
+
+std::string retrieval_state(const RetrieverSettings& r) {
+  const Json state = {std::string(name_of(r.method)),
+                      r.encoder.hash,
+                      r.dense_weight,
+                      r.bm25_weight,
+                      r.exact_weight,
+                      r.keyword_weight,
+                      r.floor,
+                      sha256(r.keywords),
+                      r.identifier_patterns};
+  return write_json(state);
+}
+
+// Weights of model, votes and prior, fitted on training tickets that are neither held out nor for validation; kept beside the cases.
+Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager, const std::string& key) {
+  const std::string name = "confidence " + key;
+  if (const std::string kept = kept_text(split.cases, name); !kept.empty()) return read_confidence(kept);
+  const AnswerSettings& answer = run.desk.settings.answer;
+  const auto order = numpy_permutation(static_cast<std::int64_t>(split.train.size()), static_cast<std::uint32_t>(answer.seed));
+  std::vector<Ticket> tickets;
+  for (std::size_t i = 0; i < std::min(order.size(), static_cast<std::size_t>(answer.held_out)); ++i)
+    tickets.push_back(split.train[static_cast<std::size_t>(order[i])]);
+  Progress progress(
+      {.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(tickets.size()), .quiet = run.globals.quiet});
+  std::size_t before = 0;
+  const Confidence confidence = triager.fit_confidence(tickets, [&](std::size_t done, std::size_t) {
+    progress.advance(static_cast<std::int64_t>(done - before));
+    before = done;
+  });
+  progress.finish();
+  keep_text(split.cases, name, write_confidence(confidence));
+  return confidence;
+}
+
+std::vector<Ticket> not_kept(std::span<const Ticket> tickets, std::span<const Prediction> kept) {
+  std::unordered_set<std::string_view> ids;
+  for (const Prediction& prediction : kept) ids.insert(prediction.ticket_id);
+  std::vector<Ticket> left;
+  for (const Ticket& ticket : tickets)
+    if (!ids.contains(ticket.id)) left.push_back(ticket);
+  return left;
+}
+
+// Only of tickets asked about now: an earlier evaluation may have asked about more.
+std::vector<Prediction> only(std::vector<Prediction> predictions, std::span<const Ticket> tickets) {
+  std::unordered_set<std::string_view> ids;
+  for (const Ticket& ticket : tickets) ids.insert(ticket.id);
+  std::erase_if(predictions, [&](const Prediction& prediction) { return !ids.contains(prediction.ticket_id); });
+  return predictions;
+}
+
+}  // namespace
+
+std::vector<SystemSettings> systems_of(const DeskSettings& settings) {
+  if (!settings.evaluate.systems.empty()) return settings.evaluate.systems;
+  const std::string& decoder = settings.models.decoder;
+  if (decoder.empty()) return {};
+  const std::string name = fs::path(decoder).stem().string();
+  return {{.name = name + ", no cases", .decoder = decoder, .cases = 0},
+          {.name = name + ", with cases", .decoder = decoder, .cases = settings.answer.cases},
+          {.name = "deskhand triage", .decoder = decoder, .cases = settings.answer.cases, .decide = settings.answer.decide, .mend = true}};
+}
+
+EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, const SystemSettings& settings) {
+  EvaluatedSystem system;
+  SystemIdentity& identity = system.answers.identity;
+  DeskSettings desk = run.desk.settings;
+  desk.models.decoder = settings.decoder;
+  const bool has_model = !settings.decoder.empty();
+  const fs::path path = has_model ? installed_model(run.globals.models, settings.decoder) : fs::path();
+  const PromptSettings prompt = prompt_settings(desk, split.categories);
+  identity = {
+      .name = settings.name,
+      .kind = settings.kind,
+      .description = fmt::format("{}{}; labels decided by {}; {} past cases shown.", has_model ? settings.decoder : "no language model",
+                                 has_model && settings.mend ? ", unsupported resolutions replaced by the best case's" : "",
+                                 name_of(settings.decide), settings.cases),
+      .model = has_model ? path.filename().string() : "",
+      .model_hash = has_model ? model_hash(run.desk.database, path) : "",
+      .data_hash = split.data_hash};
+  if (has_model)
+    identity.prompt_hash =
+        sha256(fmt::format("{}\n{}\n{}\n{}", default_instruction(prompt), name_of(prompt.style), prompt.max_prompt_tokens, settings.cases));
+  const RetrieverSettings retrieval = retrieval_settings(run);
+  const AnswerSettings& answer = desk.answer;
+  const Json state = {"decoder 1",
+                      identity.model_hash,
+                      identity.prompt_hash,
+                      split.data_hash,
+                      retrieval_state(retrieval),
+                      settings.cases,
+                      std::string(name_of(settings.decide)),
+                      settings.mend,
+                      answer.max_new_tokens,
+                      answer.temperature,
+                      answer.top_p,
+                      answer.seed,
+                      answer.held_out,
+                      static_cast<int>(desk.import.clean),
+                      static_cast<int>(desk.compute)};
+  system.key = sha256(write_json(state));
+  run.store.put_system(system.key, identity);
+
+  std::vector<Prediction> test, validation;
+  if (!run.redo) {
+    test = only(run.store.load(system.key, PredictionPart::kTest), split.test);
+    validation = only(run.store.load(system.key, PredictionPart::kValidation), split.validation);
+  }
+  const auto test_left = not_kept(split.test, test), validation_left = not_kept(split.validation, validation);
+  if (!test_left.empty() || !validation_left.empty()) {
+    forget_peak_memory();
+    const Retriever retriever(split.cases, retrieval, run.engine.pool);
+    CaseStore cases(split.cases);
+    Confidence confidence = confidence_of_cases(cases);
+    const auto decoder = has_model ? std::make_unique<DeskDecoder>(path, desk, run.engine.backend, confidence.category.labels) : nullptr;
+    const TriageParts parts{.retriever = retriever,
+                            .embedder = run.encoder ? &run.encoder->embedder() : nullptr,
+                            .model = decoder ? &decoder->model() : nullptr,
+                            .confidence = confidence};
+    const TriageSettings triage{
+        .shown_cases = settings.cases, .witness = settings.decide, .clean = desk.import.clean, .mend = settings.mend};
+    // A raw model's word is taken as it is, and so are the votes of a baseline; only what triage answers has fitted weights.
+    TriageParts used = parts;
+    if (settings.decide == Witness::kFused && answer.held_out > 0)
+      used.confidence = fitted_confidence(run, split, Triager(parts, triage), system.key);
+    const Triager triager(std::move(used), triage);
+
+    Progress progress({.what = fmt::format("{}, split {}", settings.name, split.name),
+                       .unit = "tickets",
+                       .total = static_cast<std::int64_t>(split.test.size() + split.validation.size()),
+                       .already = static_cast<std::int64_t>(test.size() + validation.size()),
+                       .quiet = run.globals.quiet});
+    std::vector<std::string> queries;
+    for (const Ticket& ticket : test_left) queries.push_back(problem_text(ticket));
+    triager.triage(queries, [&](std::size_t i, const Decision& decision) {
+      test.push_back(prediction_of(decision, test_left[i].id, split.categories));
+      run.store.put(system.key, PredictionPart::kTest, {&test.back(), 1});
+      progress.advance();
+    });
+    std::size_t before = 0;
+    const auto judged = triager.judge(validation_left, [&](std::size_t done, std::size_t) {
+      progress.advance(static_cast<std::int64_t>(done - before));
+      before = done;
+    });
+    for (std::size_t i = 0; i < judged.size(); ++i) validation.push_back(prediction_of(judged[i], validation_left[i].id, split.categories));
+    run.store.put(system.key, PredictionPart::kValidation, validation);
+    if (const auto peak = peak_memory()) run.store.put_peak(system.key, *peak);
+    progress.finish();
+  }
+  if (has_model) system.answers.peak_bytes = run.store.peak(system.key);
+  system.answers.predictions = std::move(test);
+  system.answers.validation = std::move(validation);
+  for (const Ticket& ticket : split.validation) system.answers.validation_truth.push_back(held_out(ticket));
+  return system;
+}
+
+EvaluatedSystem read_system(const EvaluationRun& run, const EvaluationSplit& split, const SystemSettings& settings) {
+  EvaluatedSystem system;
+  system.answers.identity = {.name = settings.name,
+                             .kind = "file",
+                             .description = fmt::format("Answers read from {}.", settings.predictions.filename().string()),
+                             .model_hash = sha256_of_file(settings.predictions),
+                             .data_hash = split.data_hash};
+  system.answers.predictions = read_predictions(settings.predictions);
+  system.key = sha256(fmt::format("file 1\n{}\n{}", system.answers.identity.model_hash, split.data_hash));
+  run.store.put_system(system.key, system.answers.identity);
+  return system;
+}
+
+void compare_resolutions(const EvaluationRun& run, const EvaluationSplit& split, std::span<EvaluatedSystem> systems) {
+  std::unordered_map<std::string, std::string> truth;
+  for (const Ticket& ticket : split.test) truth.emplace(ticket.id, resolution_text(ticket));
+  std::vector<TextPair> pairs;
+  std::vector<Prediction*> places;
+  for (EvaluatedSystem& system : systems) {
+    // What was measured in an earlier evaluation of the same answers stands.
+    std::unordered_map<std::string, Prediction> kept;
+    if (!run.redo)
+      for (Prediction& prediction : run.store.load(system.key, PredictionPart::kTest))
+        kept.emplace(prediction.ticket_id, std::move(prediction));
+    for (Prediction& prediction : system.answers.predictions) {
+      const auto found = truth.find(prediction.ticket_id);
+      if (!run.encoder || found == truth.end() || found->second.empty() || prediction.resolution.empty()) continue;
+      const auto earlier = kept.find(prediction.ticket_id);
+      if (earlier != kept.end() && earlier->second.resolution == prediction.resolution) prediction.similarity = earlier->second.similarity;
+      if (prediction.similarity) continue;
+      pairs.push_back({prediction.resolution, found->second});
+      places.push_back(&prediction);
+    }
+  }
+  constexpr std::size_t kChunk = 256;
+  Progress progress({.what = fmt::format("comparing resolutions, split {}", split.name),
+                     .unit = "answers",
+                     .total = static_cast<std::int64_t>(pairs.size()),
+                     .quiet = run.globals.quiet || pairs.size() < kChunk});
+  for (std::size_t first = 0; first < pairs.size(); first += kChunk) {
+    const auto part = std::span(pairs).subspan(first, std::min(kChunk, pairs.size() - first));
+    const auto similarities = encoder_similarity(run.encoder->embedder(), run.engine.backend, part);
+    for (std::size_t i = 0; i < part.size(); ++i) places[first + i]->similarity = similarities[i];
+    progress.advance(static_cast<std::int64_t>(part.size()));
+  }
+  for (const EvaluatedSystem& system : systems) {
+    run.store.put_system(system.key, system.answers.identity);
+    run.store.put(system.key, PredictionPart::kTest, system.answers.predictions);
+  }
+}
+
+std::vector<RetrievalRow> measure_channels(const EvaluationRun& run, EvaluationSplit& split, std::int64_t& relevant_queries,
+                                           std::vector<std::string>& warnings) {
+  const EvaluateSettings& settings = run.desk.settings.evaluate;
+  std::vector<std::unordered_set<std::string>> relevant(split.test.size());
+  if (!settings.relevant_pairs.empty()) {
+    std::unordered_map<std::string, std::size_t> row_of;
+    for (std::size_t i = 0; i < split.test.size(); ++i) row_of.emplace(split.test[i].id, i);
+    for (const auto& [ticket, found] : read_relevant_pairs(settings.relevant_pairs))
+      if (const auto row = row_of.find(ticket); row != row_of.end()) relevant[row->second].insert(found);
+  } else if (run.vectors) {
+    const auto resolutions = [&](const std::vector<Ticket>& tickets) {
+      std::vector<std::string> texts;
+      for (const Ticket& ticket : tickets) texts.push_back(resolution_text(ticket));
+      return run.vectors->embed(texts);
+    };
+    const auto learnt = resolutions(split.train), asked = resolutions(split.test);
+    const auto width = static_cast<std::size_t>(run.vectors->width());
+    for (std::size_t i = 0; i < split.test.size(); ++i)
+      for (std::size_t t = 0; t < split.train.size(); ++t) {
+        const Ticket &query = split.test[i], &past = split.train[t];
+        if (query.category.empty() || query.category != past.category || resolution_text(query).empty() || resolution_text(past).empty())
+          continue;
+        double cosine = 0;
+        for (std::size_t c = 0; c < width; ++c) cosine += double{asked[i * width + c]} * learnt[t * width + c];
+        if (cosine >= settings.relevant_similarity) relevant[i].insert(past.id);
+      }
+  } else {
+    warnings.push_back("Retrieval is not measured: the desk has no encoder to tell relevant cases by, and no relevant_pairs are given.");
+    return {};
+  }
+  relevant_queries = std::count_if(relevant.begin(), relevant.end(), [](const auto& ids) { return !ids.empty(); });
+
+  const RetrieverSettings fusion = retrieval_settings(run);
+  RetrieverSettings words = fusion, keywords = fusion;
+  words.method = RetrievalMethod::kBm25;
+  keywords.method = RetrievalMethod::kRrf;
+  keywords.dense_weight = keywords.bm25_weight = keywords.exact_weight = 0;
+  keywords.keyword_weight = 1;
+  std::vector<std::pair<std::string, RetrieverSettings>> channels;
+  if (run.encoder) {
+    RetrieverSettings dense = fusion;
+    dense.method = RetrievalMethod::kDense;
+    channels.emplace_back("dense", dense);
+  }
+  channels.emplace_back("bm25", words);
+  if (!fusion.keywords.empty()) channels.emplace_back("keywords", keywords);
+  channels.emplace_back(fusion.method == RetrievalMethod::kRrf ? "fusion" : std::string(name_of(fusion.method)), fusion);
+
+  const auto vectors = split.vectors_of(split.test, run.vectors);
+  const std::size_t width = run.vectors ? static_cast<std::size_t>(run.vectors->width()) : 0;
+  std::vector<RetrievalRow> table;
+  for (auto& [name, channel] : channels) {
+    channel.floor = 0;  // what is found is measured, not what is held back
+    const Retriever retriever(split.cases, channel, run.engine.pool);
+    std::vector<RankedRelevance> queries;
+    for (std::size_t i = 0; i < split.test.size(); ++i) {
+      const auto found = retriever.similar(problem_text(split.test[i]), std::span(vectors).subspan(i * width, width), {.count = 10});
+      std::vector<std::string> ids;
+      for (const Hit& hit : found)
+        if (hit.fused > 0) ids.push_back(hit.found.ticket_id);
+      queries.push_back(ranked_relevance(ids, relevant[i]));
+    }
+    const MeasureSettings measure{.resamples = settings.resamples, .seed = static_cast<std::uint64_t>(settings.seed)};
+    const auto rows = measure_retrieval(name, queries, measure, run.engine.pool);
+    table.insert(table.end(), rows.begin(), rows.end());
+  }
+  return table;
+}
+
+}  // namespace deskhand

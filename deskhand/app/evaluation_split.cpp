@@ -1,0 +1,161 @@
+#include "deskhand/app/evaluation_split.h"
+
+#include <algorithm>
+#include <set>
+
+#include "deskhand/app/draw_split.h"
+#include "deskhand/base/error.h"
+#include "deskhand/base/sha256.h"
+#include "deskhand/tickets/ticket_store.h"
+#include "deskhand/triage/index_cases.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Parts {
+  std::vector<Ticket> train, test;
+  std::string description;
+};
+
+Parts desk_parts(TicketStore& store, const fs::path& folder) {
+  Parts parts{store.all(Part::kNotTest), store.all(Part::kTest), store.split_description()};
+  if (parts.test.empty())
+    throw Error(ExitCode::kNotFound, "the desk has no tickets kept for testing yet; run: deskhand --desk {} split", folder.string());
+  return parts;
+}
+
+Parts drawn_parts(TicketStore& store, SplitSettings settings, const std::string& method, ThreadPool& pool) {
+  for (const SplitMethod one : {SplitMethod::kRandom, SplitMethod::kGrouped, SplitMethod::kTime})
+    if (name_of(one) == method) settings.method = one;
+  const std::vector<Ticket> tickets = store.all();
+  const Split split = draw_split(settings, tickets, pool);
+  const auto pick = [&](const std::vector<std::int64_t>& rows) {
+    std::vector<Ticket> picked;
+    for (const auto row : rows) picked.push_back(tickets[static_cast<std::size_t>(row)]);
+    return picked;
+  };
+  return {pick(split.train), pick(split.test), describe_split(settings)};
+}
+
+std::vector<Ticket> draw(const std::vector<Ticket>& tickets, std::int64_t count, int seed) {
+  std::vector<Ticket> drawn;
+  const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(seed));
+  for (std::size_t i = 0; i < order.size() && static_cast<std::int64_t>(drawn.size()) < count; ++i)
+    drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
+  return drawn;
+}
+
+Leakage leakage_of(const EvaluationSplit& split, ThreadPool& pool) {
+  const auto problems = [](const std::vector<Ticket>& tickets) {
+    std::vector<std::string_view> texts;
+    for (const auto& ticket : tickets) texts.push_back(problem_text(ticket));
+    return texts;
+  };
+  constexpr std::size_t kExamples = 20;
+  const NearCopySettings settings;
+  auto found = leaks(problems(split.train), problems(split.test), pool, settings);
+  Leakage leakage{.test = static_cast<std::int64_t>(split.test.size()),
+                  .leaked = static_cast<std::int64_t>(found.size()),
+                  .threshold = settings.threshold};
+  std::stable_sort(found.begin(), found.end(), [](const Leak& a, const Leak& b) { return a.similarity > b.similarity; });
+  for (std::size_t i = 0; i < std::min(found.size(), kExamples); ++i)
+    leakage.examples.push_back({split.test[static_cast<std::size_t>(found[i].test)].id,
+                                split.train[static_cast<std::size_t>(found[i].train)].id, found[i].similarity});
+  return leakage;
+}
+
+std::string hash_of(const std::vector<Ticket>& train, const std::vector<Ticket>& test) {
+  Sha256 hash;
+  for (const auto* part : {&train, &test}) {
+    for (const Ticket& ticket : *part)
+      for (const std::string& text :
+           {ticket.id, problem_text(ticket), resolution_text(ticket), ticket.category, std::to_string(ticket.urgency)})
+        hash.update(text + '\0');
+    hash.update("|");
+  }
+  return hash.finish();
+}
+
+void fill_cases(EvaluationSplit& split, DeskEncoder* encoder, VectorCache* cache) {
+  CaseStore store(split.cases);
+  std::vector<Case> cases;
+  std::vector<std::string> ids;
+  for (const Ticket& ticket : split.train) {
+    cases.push_back(case_of(ticket));
+    ids.push_back(ticket.id);
+  }
+  store.upsert(cases);
+  store.keep_only(ids);
+  if (!encoder) return;
+  constexpr std::int64_t kChunk = 1024;
+  for (auto part = store.without_vector(encoder->id(), kChunk); !part.empty(); part = store.without_vector(encoder->id(), kChunk)) {
+    std::vector<std::string> problems;
+    for (const Case& one : part) problems.push_back(one.problem);
+    store.put_vectors(encoder->id(), part, cache->embed(problems));
+  }
+}
+
+}  // namespace
+
+HeldOutTicket held_out(const Ticket& ticket) {
+  return {.id = ticket.id,
+          .problem = problem_text(ticket),
+          .urgency = ticket.urgency,
+          .category = ticket.category,
+          .resolution = resolution_text(ticket),
+          .received = ticket.received};
+}
+
+std::vector<float> EvaluationSplit::vectors_of(std::span<const Ticket> tickets, VectorCache* cache) const {
+  if (!cache) return {};
+  std::vector<std::string> problems;
+  for (const Ticket& ticket : tickets) problems.push_back(problem_text(ticket));
+  return cache->embed(problems);
+}
+
+EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const EvaluationScope& scope, DeskEncoder* encoder,
+                                      VectorCache* cache, ThreadPool& pool) {
+  TicketStore store(desk.database);
+  Parts parts = name == "desk" ? desk_parts(store, desk.folder) : drawn_parts(store, desk.settings.split, name, pool);
+  const fs::path folder = desk.folder / "evaluations" / "cases";
+  std::error_code failure;
+  fs::create_directories(folder, failure);
+  if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), failure.message());
+  EvaluationSplit split{.name = name,
+                        .description = parts.description,
+                        .train = std::move(parts.train),
+                        .test = std::move(parts.test),
+                        .cases = Database(folder / (name + ".db"), Database::Mode::kCreate)};
+  const auto drop_empty = [](std::vector<Ticket>& tickets) {
+    return std::erase_if(tickets, [](const Ticket& ticket) { return problem_text(ticket).empty(); });
+  };
+  drop_empty(split.train);
+  if (const auto dropped = drop_empty(split.test); dropped > 0)
+    split.warnings.push_back(fmt::format("{} held-out tickets without a problem text were left out", dropped));
+  if (scope.limit > 0 && scope.limit < static_cast<std::int64_t>(split.test.size())) {
+    split.warnings.push_back(fmt::format("measured on {} of {} held-out tickets, drawn at random", scope.limit, split.test.size()));
+    split.test = draw(split.test, scope.limit, desk.settings.evaluate.seed);
+  }
+  if (split.test.empty() || split.train.empty())
+    throw Error(ExitCode::kBadInput,
+                "the split '{}' has {} tickets to learn from and {} held out that have a problem text; wanted are both", name,
+                split.train.size(), split.test.size());
+  const auto by_id = [](const Ticket& a, const Ticket& b) { return a.id < b.id; };
+  std::sort(split.train.begin(), split.train.end(), by_id);
+  std::sort(split.test.begin(), split.test.end(), by_id);
+  std::set<std::string> categories;
+  for (const Ticket& ticket : split.train)
+    if (!ticket.category.empty()) categories.insert(ticket.category);
+  split.categories.assign(categories.begin(), categories.end());
+  // Not those that label weights are fitted on: these come first in the same order (held_out of section [answer]).
+  auto drawn = draw(split.train, desk.settings.answer.held_out + scope.validation, desk.settings.answer.seed);
+  split.validation.assign(drawn.begin() + std::min<std::ptrdiff_t>(desk.settings.answer.held_out, std::ssize(drawn)), drawn.end());
+  split.leakage = leakage_of(split, pool);
+  split.data_hash = hash_of(split.train, split.test);
+  fill_cases(split, encoder, cache);
+  return split;
+}
+
+}  // namespace deskhand
