@@ -16,7 +16,7 @@
 using namespace deskhand;
 
 int main(int count, char** arguments) try {
-  if (count != 6) {
+  if (count != 6 || std::atoi(arguments[5]) < 1) {
     fmt::print(stderr, "usage: bert_score_speed FOLDER THREADS PAIRS.jsonl PRECISION REPEATS\n");
     return 2;
   }

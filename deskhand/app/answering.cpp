@@ -59,7 +59,9 @@ DeskEncoder::DeskEncoder(const fs::path& folder, const std::string& name, const 
     : encoder_(Encoder::load(folder)),
       tokenizer_(load_wordpiece(tokenizer_file(folder))),
       embedder_(encoder_, *tokenizer_, on),
-      id_(identify_encoder(folder, name)) {}
+      id_(identify_encoder(folder, name, {}, on.compute == Compute::kInt8)) {
+  if (on.compute == Compute::kInt8) encoder_.quantise(on);
+}
 
 std::unique_ptr<DeskEncoder> DeskEncoder::load(const Desk& desk, const Globals& globals, const Backend& on) {
   const std::string& name = desk.settings.models.encoder;

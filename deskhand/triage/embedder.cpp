@@ -70,8 +70,9 @@ void EncoderEmbedder::read(std::span<const std::string> texts, std::int32_t max_
   }
 }
 
-EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings) {
+EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings, bool quantised) {
   std::string parts = fmt::format("wordpiece, {} pieces, mean, unit\n", settings.max_pieces);
+  if (quantised) parts += "q8_0\n";
   for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "sentence_bert_config.json"})
     if (std::filesystem::exists(folder / file)) parts += fmt::format("{} {}\n", file, sha256_of_file(folder / file));
   return {std::move(name), sha256(parts)};

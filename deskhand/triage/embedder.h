@@ -59,6 +59,8 @@ class EncoderEmbedder final : public TextEmbedder {
 
 // Names the vectors that an encoder folder makes: SHA-256 over its weights, configuration, vocabulary and the settings that change a
 // vector.
-EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings = {});
+// `quantised`: by Encoder::quantise.
+EncoderId identify_encoder(const std::filesystem::path& folder, std::string name, const EmbedderSettings& settings = {},
+                           bool quantised = false);
 
 }  // namespace deskhand
