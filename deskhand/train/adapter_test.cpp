@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <random>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
@@ -222,6 +223,28 @@ TEST_CASE("broken tensors are refused: a half alone, ranks that differ, NaN, a f
   CHECK(fault({{q + ".lora_A.weight", cube.view()}}).find("(2, 2, 2)") != std::string::npos);
   a.floats()[7] = std::numeric_limits<float>::quiet_NaN();
   CHECK(fault({{q + ".lora_A.weight", a.view()}, {q + ".lora_B.weight", b.view()}}).find("NaN") != std::string::npos);
+}
+
+TEST_CASE("an adapter with any bytes changed is read or refused, and what is read fits together") {
+  std::mt19937 random(11);
+  int taken = 0;
+  const TemporaryFolder folder;
+  for (int round = 0; round < 600; ++round) {
+    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
+      std::string bytes = read_text_file(golden("llama-untied-patterns") / file);
+      const std::size_t reach = std::min<std::size_t>(bytes.size(), 3000);  // headers and names, not weights
+      for (auto changes = random() % 3; changes > 0; --changes) bytes[random() % reach] = static_cast<char>(random());
+      std::ofstream(folder.path() / file, std::ios::binary) << bytes;
+    }
+    try {
+      const Adapter adapter = read_adapter(folder.path());
+      for (const auto& [name, pair] : adapter.lora) CHECK(pair.a.shape()[0] == pair.b.shape()[1]);
+      ++taken;
+    } catch (const Error&) {
+      // Refused, which is as good.
+    }
+  }
+  CHECK(taken > 50);
 }
 
 TEST_CASE("trained parameters lie one behind the other, norms do not decay, B learns faster where LoRA+ wants it") {

@@ -40,32 +40,46 @@ std::string state_text(const TrainingState& s) {
 }
 
 TrainingState parse_state(std::string_view text, const std::string& where) {
+  const auto refuse = [&](std::string_view reason) {
+    throw Error(ExitCode::kBadInput, "{}: its state cannot be read ({}); it was written by another version or by hand", where, reason);
+  };
+  const auto whole = [&](const Json& json, const char* key) {  // never a fraction turned into a number
+    const Json& value = json.at(key);
+    if (!value.is_number_integer()) refuse(fmt::format("\"{}\" is no whole number", key));
+    return value.get<std::int64_t>();
+  };
   const Json json = parse_json(text, where);
   try {
     TrainingState s;
-    s.step = json.at("step");
-    s.place = {.epoch = json.at("place").at("epoch"), .step = json.at("place").at("step")};
-    s.num_tokens = json.at("num_tokens");
-    s.updates = json.at("updates");
-    s.skipped = json.at("skipped");
-    s.skipped_in_a_row = json.at("skipped_in_a_row");
-    s.seconds = json.at("seconds");
+    s.step = whole(json, "step");
+    s.place = {.epoch = whole(json.at("place"), "epoch"), .step = whole(json.at("place"), "step")};
+    s.num_tokens = whole(json, "num_tokens");
+    s.updates = whole(json, "updates");
+    s.skipped = whole(json, "skipped");
+    s.skipped_in_a_row = whole(json, "skipped_in_a_row");
+    s.seconds = json.at("seconds").get<double>();
     const Json& schedule = json.at("schedule");
     for (const ScheduleKind kind : kKinds)
       if (schedule.at("kind") == name_of(kind)) s.schedule.kind = kind;
-    s.schedule.warmup_steps = schedule.at("warmup_steps");
-    s.schedule.total_steps = schedule.at("total_steps");
+    s.schedule.warmup_steps = whole(schedule, "warmup_steps");
+    s.schedule.total_steps = whole(schedule, "total_steps");
     const Json& best = json.at("best");
-    if (!best.at("loss").is_null()) s.best.loss = best.at("loss");
-    s.best.step = best.at("step");
-    s.best.since = best.at("since");
-    for (const auto& [name, state] : json.at("generators").items()) s.generators[name] = state.get<Random::State>();
+    if (!best.at("loss").is_null()) s.best.loss = best.at("loss").get<double>();
+    s.best.step = whole(best, "step");
+    s.best.since = static_cast<std::int32_t>(std::clamp<std::int64_t>(whole(best, "since"), 0, INT32_MAX));
+    for (const auto& [name, state] : json.at("generators").items()) {
+      auto& words = s.generators[name];
+      for (std::size_t i = 0; i < words.size(); ++i) {
+        if (!state.at(i).is_number_unsigned()) refuse(fmt::format("the state of generator \"{}\" is no list of whole numbers", name));
+        words[i] = state.at(i).get<std::uint64_t>();
+      }
+    }
     for (const auto& [name, hash] : json.at("identity").items()) s.identity[name] = hash.get<std::string>();
     return s;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitCode::kBadInput, "{}: its state cannot be read ({}); it was written by another version or by hand", where,
-                error.what());
+    refuse(error.what());
   }
+  return {};
 }
 
 // Over the state and every tensor by name, so that the order in the file does not matter.

@@ -1,6 +1,8 @@
 // One text to learn from, as tokens.
 #pragma once
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace deskhand {
@@ -14,5 +16,8 @@ struct Example {
   // ids[loss_begin() ..] are to be predicted.
   std::int32_t loss_begin() const { return answer_only && answer_begin > 1 ? answer_begin : 1; }
 };
+
+// SHA-256 over all examples in their order: tokens, where answers begin, what the loss is on. A run's "data".
+std::string hash_of(std::span<const Example> examples);
 
 }  // namespace deskhand

@@ -153,6 +153,23 @@ TEST_CASE("cutting takes the prompt's middle, keeps the whole answer where it ca
   CHECK(examples[3].size() == 20);
 }
 
+TEST_CASE("the hash of the data changes with a token, a border, the loss and the order, and with nothing else") {
+  std::vector<Example> examples = {{.ids = {1, 2, 3}, .answer_begin = 2}, {.ids = {4, 5}, .answer_begin = 1}};
+  const std::string before = hash_of(examples);
+  CHECK(before.size() == 64);
+  CHECK(hash_of(std::vector<Example>(examples)) == before);
+  const auto changed = [&](auto change) {
+    auto others = examples;
+    change(others);
+    return hash_of(others) != before;
+  };
+  CHECK(changed([](auto& e) { e[0].ids[1] = 7; }));
+  CHECK(changed([](auto& e) { e[0].answer_begin = 1; }));
+  CHECK(changed([](auto& e) { e[1].answer_only = false; }));
+  CHECK(changed([](auto& e) { std::swap(e[0], e[1]); }));
+  CHECK(changed([](auto& e) { e[0].ids = {1, 2}, e[1].ids = {3, 4, 5}; }));
+}
+
 TEST_CASE("settings out of range, no examples and an example longer than a pass are refused") {
   const std::vector<std::int32_t> lengths = {3, 9};
   CHECK_THROWS_WITH_AS(Packing(lengths, {.pass_tokens = 8}), doctest::Contains("example 2 has 9 tokens"), Error);

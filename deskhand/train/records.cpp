@@ -63,8 +63,10 @@ Record record_of(const Json& line, const std::string& where) {
         return;
       }
     }
-    if (found == line.end() || !found->is_number())
-      throw Error(ExitCode::kBadInput, "{}: \"{}\" is not a number; the log was changed by hand or by another program", where, name);
+    constexpr bool is_whole = std::is_same_v<Value, std::int64_t>;
+    if (found == line.end() || !(is_whole ? found->is_number_integer() : found->is_number()))
+      throw Error(ExitCode::kBadInput, "{}: \"{}\" is not a {}number; the log was changed by hand or by another program", where, name,
+                  is_whole ? "whole " : "");
     value = found->get<Value>();
   });
   return record;

@@ -102,6 +102,9 @@ TEST_CASE("a line that is no record is refused with its number") {
   const auto path = folder.path() / "log.jsonl";
   std::ofstream(path) << "{\"step\": 1, \"loss\": \"low\"}\n";
   CHECK_THROWS_WITH_AS(read_run_log(path), doctest::Contains("line 1: \"loss\" is not a number"), Error);
+  std::ofstream(path) << R"({"step":1,"loss":1,"grad_norm":1,"learning_rate":1,"entropy":1,"num_tokens":1e300})"
+                         "\n";
+  CHECK_THROWS_WITH_AS(read_run_log(path), doctest::Contains("\"num_tokens\" is not a whole number"), Error);
   std::ofstream(path) << "[]\n";
   CHECK_THROWS_WITH_AS(read_run_log(path), doctest::Contains("line 1"), Error);
   CHECK_THROWS_AS(read_run_log(folder.path() / "none.jsonl"), Error);
