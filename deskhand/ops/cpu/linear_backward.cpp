@@ -5,15 +5,6 @@
 #include "deskhand/ops/linear.h"
 
 namespace deskhand::cpu {
-namespace {
-
-constexpr std::int64_t kSlab = 4096;  // outputs whose gradients are turned at once: bounds the workspace for a head's 150,000
-constexpr std::int64_t kColumnsAUnit = 256;
-
-enum Slot : int { kTurned = 10 };
-
-}  // namespace
-
 void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into) {
   multiply_panels(on, {.a = d_out.floats().data(),
                        .rows = d_out.shape()[0],
@@ -25,23 +16,13 @@ void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstVi
 }
 
 void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x) {
-  const std::int64_t tokens = x.shape()[0], outputs = d_out.shape()[1], inputs = x.shape()[1];
-  const std::int64_t step = tokens + 16;  // not a power of two, which would have all rows meet in a few lines of the cache
-  float* const turned = on.workspace->get<float>(kTurned, std::min(kSlab, outputs) * step);
-  for (std::int64_t first = 0; first < outputs; first += kSlab) {
-    const std::int64_t count = std::min(kSlab, outputs - first);
-    split(on, (count + kColumnsAUnit - 1) / kColumnsAUnit, 1, [&](std::int64_t begin, std::int64_t end, int) {
-      const std::int64_t from = begin * kColumnsAUnit;
-      turn(on, {.to = turned + from * step,
-                .step = step,
-                .from = d_out.floats().data() + first + from,
-                .from_step = outputs,
-                .rows = tokens,
-                .columns = std::min(count, end * kColumnsAUnit) - from});
-    });
-    multiply_panels(
-        on, {.a = turned, .rows = count, .a_step = step, .b = x, .c = d_weight.floats().data() + first * inputs, .into = Into::kAdd});
-  }
+  multiply_panels(on, {.a = d_out.floats().data(),
+                       .rows = d_out.shape()[1],
+                       .a_step = d_out.shape()[1],
+                       .a_is_turned = true,
+                       .b = x,
+                       .c = d_weight.floats().data(),
+                       .into = Into::kAdd});
 }
 
 void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out) {

@@ -19,11 +19,13 @@
 #define DESKHAND_PANELS_BLOCK
 namespace deskhand::cpu {
 
-constexpr std::int64_t kPanel = 32;   // columns
-constexpr std::int64_t kDepth = 256;  // rows of b in a panel: 32 KiB, the first cache level's
+constexpr std::int64_t kPanel = 32;              // columns
+constexpr std::int64_t kDepth = 256;             // rows of b in a panel: 32 KiB, the first cache level's
+constexpr int kWideStrip = 8, kNarrowStrip = 6;  // rows of a that meet two vectors of columns: as many sums as registers hold
 
 // Some rows of a meet some panels.
 struct PanelBlock {
+  const float* strips = nullptr;  // (strips, depth, rows of a strip), or none: a as it lies
   const float* a = nullptr;
   std::int64_t a_step = 0, rows = 0, depth = 0;
   const float* panels = nullptr;  // (panels, kDepth, kPanel)
@@ -39,17 +41,74 @@ HWY_BEFORE_NAMESPACE();
 namespace deskhand::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? kWideStrip : kNarrowStrip;
+
+template <int kVectors>
+HWY_INLINE void multiply_strip(const PanelBlock& block, const float* a, const float* b, float* c, std::int64_t rows, std::int64_t columns) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  V sum[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
+  for (std::int64_t k = 0; k < block.depth; ++k, a += kRows, b += kPanel) {
+    V of_b[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) of_b[v] = hn::Load(d, b + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const V value = hn::Set(d, a[r]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, of_b[v], sum[r][v]);
+    }
+  }
+  if (rows == kRows && columns >= kVectors * lanes) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        float* const to = c + r * block.c_step + v * lanes;
+        hn::StoreU(block.adds ? hn::Add(hn::LoadU(d, to), sum[r][v]) : sum[r][v], d, to);
+      }
+    return;
+  }
+  HWY_ALIGN float tail[kRows * kVectors * HWY_LANES(float)];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) hn::Store(sum[r][v], d, tail + (r * kVectors + v) * lanes);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t i = 0; i < std::min(columns, kVectors * lanes); ++i) {
+      float& to = c[r * block.c_step + i];
+      to = block.adds ? to + tail[r * kVectors * lanes + i] : tail[r * kVectors * lanes + i];
+    }
+}
+
+void multiply_strips(const PanelBlock& block, const float* panel, std::int64_t column, std::int64_t columns) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  for (std::int64_t row = 0; row < block.rows; row += kRows) {
+    const float* const a = block.strips + row * block.depth;
+    float* const c = block.c + row * block.c_step + column;
+    const std::int64_t rows = std::min<std::int64_t>(kRows, block.rows - row);
+    std::int64_t i = 0;
+    for (; i + lanes < columns; i += 2 * lanes) multiply_strip<2>(block, a, panel + i, c + i, rows, columns - i);
+    if (i < columns) multiply_strip<1>(block, a, panel + i, c + i, rows, columns - i);
+  }
+}
+
 void multiply_block(const PanelBlock& block) {
-  for (std::int64_t column = 0; column < block.columns; column += kPanel)
-    multiply_tiles<false>({.a = block.a,
-                           .a_step = block.a_step,
-                           .b = block.panels + column * kDepth,
-                           .b_step = kPanel,
-                           .depth = block.depth,
-                           .c = block.c + column,
-                           .c_step = block.c_step,
-                           .adds = block.adds},
-                          block.rows, std::min(kPanel, block.columns - column));
+  for (std::int64_t column = 0; column < block.columns; column += kPanel) {
+    const float* const panel = block.panels + column * kDepth;
+    const std::int64_t columns = std::min(kPanel, block.columns - column);
+    if (block.strips) {
+      multiply_strips(block, panel, column, columns);
+      continue;
+    }
+    TileProduct tiles{.a = block.a, .a_step = block.a_step, .b = panel, .b_step = kPanel, .depth = block.depth, .c = block.c + column};
+    tiles.c_step = block.c_step;
+    tiles.adds = block.adds;
+    multiply_tiles<false>(tiles, block.rows, columns);
+  }
 }
 
 // A row of b becomes a row of each panel; the last panel is filled up with zeros.
@@ -71,8 +130,10 @@ namespace {
 
 constexpr std::int64_t kColumns = 128;  // panels made at once; 256 for weights in blocks of 256
 constexpr std::int64_t kMostRowsAUnit = 512, kFewestRowsAUnit = 96;
+constexpr std::int64_t kSlabRows = 4096, kSlabDepth = 2048;  // of a in strips at a time: 32 MiB at most
+constexpr std::int64_t kFewColumns = 64;                     // up to this many, laying a out in strips does not pay
 
-enum Slot : int { kPanels = 8, kRounded };  // above those of `linear`
+enum Slot : int { kPanels = 8, kStrips };  // above those of `linear`
 
 // Rows [k, k + depth) and columns [column, column + columns) of b become panels.
 class Packer {
@@ -135,28 +196,63 @@ void turn(const Backend& on, const Turn& m) {
     for (std::int64_t column = 0; column < m.columns; ++column) m.to[column * m.step + row] = m.from[row * m.from_step + column];
 }
 
-void multiply_panels(const Backend& on, const PanelProduct& product) {
-  const Shape& shape = product.b.shape();
-  const std::int64_t rows = product.rows, depth = shape[product.b_is_turned ? 1 : 0], columns = shape[product.b_is_turned ? 0 : 1];
-  if (rows == 0 || columns == 0) return;
-  if (depth == 0) {
-    if (product.into == Into::kOverwrite) std::fill_n(product.c, rows * columns, 0.0f);
-    return;
+namespace {
+
+// Part of a product: rows [row, row + rows) of a, columns [k, k + depth) of it.
+struct Slab {
+  std::int64_t row = 0, rows = 0, k = 0, depth = 0;
+};
+
+std::int64_t strip_height(const Backend& on) {
+  return on.cpu.avx512 ? kWideStrip : kNarrowStrip;
+}
+
+// A strip of up to `height` rows, all of `depth` columns; missing rows are zeros.
+void lay_out_strip(const Backend& on, const PanelProduct& product, float* to, const Slab& strip, std::int64_t height) {
+  const std::int64_t step = product.a_step;
+  std::int64_t k = 0;
+  if (product.a_is_turned) {
+    const float* from = product.a + strip.k * step + strip.row;
+    for (; k < strip.depth; ++k, from += step)
+      for (std::int64_t r = 0; r < height; ++r) to[k * height + r] = r < strip.rows ? from[r] : 0;
+  } else {
+    const float* const from = product.a + strip.row * step + strip.k;
+#if defined(__x86_64__)
+    if (on.cpu.avx2 && height == 8 && strip.rows == 8) {
+      k = strip.depth / 8 * 8;
+      avx2::interleave(from, step, k, 8, to);
+    }
+#endif
+    for (; k < strip.depth; ++k)
+      for (std::int64_t r = 0; r < height; ++r) to[k * height + r] = r < strip.rows ? from[r * step + k] : 0;
   }
-  const float* a = product.a;
-  std::int64_t a_step = product.a_step;
-  if (product.rounds) {
-    float* const copy = on.workspace->get<float>(kRounded, rows * depth);
-    for (std::int64_t row = 0; row < rows; ++row) std::copy_n(a + row * a_step, depth, copy + row * depth);
-    round_to_bf16(on, copy, rows * depth);
-    a = copy;
-    a_step = depth;
-  }
+  if (product.rounds) round_to_bf16(on, to, strip.depth * height);
+}
+
+// strips: one run of (slab rows, kDepth) after the other, each (strips, depth, height).
+void lay_out_strips(const Backend& on, const PanelProduct& product, float* strips, const Slab& slab) {
+  const std::int64_t height = strip_height(on), count = (slab.rows + height - 1) / height;
+  split(on, count, grain_of_rows(height * slab.depth), [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t strip = begin; strip < end; ++strip)
+      for (std::int64_t k = 0; k < slab.depth; k += kDepth) {
+        const std::int64_t row = strip * height, depth = std::min(kDepth, slab.depth - k);
+        lay_out_strip(on, product, strips + k * count * height + row * depth,
+                      {.row = slab.row + row, .rows = std::min(height, slab.rows - row), .k = slab.k + k, .depth = depth}, height);
+      }
+  });
+}
+
+void multiply_slab(const Backend& on, const PanelProduct& product, const Slab& slab, bool in_strips) {
+  const std::int64_t columns = product.b.shape()[product.b_is_turned ? 0 : 1];
+  const std::int64_t strip = strip_height(on), strip_rows = (slab.rows + strip - 1) / strip * strip;
+  float* const strips = in_strips ? on.workspace->get<float>(kStrips, strip_rows * slab.depth) : nullptr;
+  if (in_strips) lay_out_strips(on, product, strips, slab);
   const std::int64_t width = std::max(kColumns, is_quantised(product.b.type()) ? block_elements(product.b.type()) : 1);
   const std::int64_t column_units = (columns + width - 1) / width;
-  std::int64_t height = std::min(rows, kMostRowsAUnit);
-  while (height > kFewestRowsAUnit && column_units * ((rows + height - 1) / height) < 4 * on.pool->size()) height = (height + 1) / 2;
-  const std::int64_t row_units = (rows + height - 1) / height, floats = (kDepth + 1) * width;
+  std::int64_t height = std::min(strip_rows, kMostRowsAUnit / strip * strip);
+  while (height > kFewestRowsAUnit && column_units * ((slab.rows + height - 1) / height) < 4 * on.pool->size())
+    height = (height / 2 + strip - 1) / strip * strip;
+  const std::int64_t row_units = (slab.rows + height - 1) / height, floats = (kDepth + 1) * width;
   float* const scratch = on.workspace->get<float>(kPanels, floats * on.pool->size());
   const Packer packer(on, product);
   const auto multiply_block = DESKHAND_CHOOSE(on, multiply_block);
@@ -164,18 +260,37 @@ void multiply_panels(const Backend& on, const PanelProduct& product) {
     float* const panels = scratch + worker * floats;
     for (std::int64_t unit = begin; unit < end; ++unit) {
       const std::int64_t column = unit / row_units * width, row = unit % row_units * height;
-      PanelBlock block{.a_step = a_step, .rows = std::min(height, rows - row), .panels = panels, .c = product.c + row * columns + column};
+      PanelBlock block{.a_step = product.a_step, .rows = std::min(height, slab.rows - row), .panels = panels};
+      block.c = product.c + (slab.row + row) * columns + column;
       block.c_step = columns;
       block.columns = std::min(width, columns - column);
-      block.adds = product.into == Into::kAdd;
-      for (std::int64_t k = 0; k < depth; k += kDepth, block.adds = true) {
-        block.depth = std::min(kDepth, depth - k);
-        block.a = a + row * a_step + k;
-        packer.pack(panels, panels + kDepth * width, k, block.depth, column, block.columns);
+      block.adds = product.into == Into::kAdd || slab.k > 0;
+      for (std::int64_t k = 0; k < slab.depth; k += kDepth, block.adds = true) {
+        block.depth = std::min(kDepth, slab.depth - k);
+        if (in_strips)
+          block.strips = strips + k * strip_rows + row * block.depth;
+        else
+          block.a = product.a + (slab.row + row) * product.a_step + slab.k + k;
+        packer.pack(panels, panels + kDepth * width, slab.k + k, block.depth, column, block.columns);
         multiply_block(block);
       }
     }
   });
+}
+
+}  // namespace
+
+void multiply_panels(const Backend& on, const PanelProduct& product) {
+  const Shape& shape = product.b.shape();
+  const std::int64_t depth = shape[product.b_is_turned ? 1 : 0], columns = shape[product.b_is_turned ? 0 : 1];
+  if (product.rows == 0 || columns == 0) return;
+  if (depth == 0 && product.into == Into::kOverwrite) std::fill_n(product.c, product.rows * columns, 0.0f);
+  const bool in_strips = product.a_is_turned || product.rounds || columns > kFewColumns;
+  for (std::int64_t row = 0; row < product.rows; row += kSlabRows)
+    for (std::int64_t k = 0; k < depth; k += kSlabDepth)
+      multiply_slab(on, product,
+                    {.row = row, .rows = std::min(kSlabRows, product.rows - row), .k = k, .depth = std::min(kSlabDepth, depth - k)},
+                    in_strips);
 }
 
 }  // namespace deskhand::cpu

@@ -1,5 +1,6 @@
 // Products in f32 whose right side lies row by row, which is how backward meets weights of (O, I): a block of b is widened into panels of
-// 32 columns, then every row of a meets it. An element's sum is made in the same order whatever the number of threads, rows and columns.
+// 32 columns, a is laid out in strips of a few rows, and every strip meets every panel. An element's sum is made in the same order whatever
+// the number of threads, rows and columns.
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"
@@ -10,6 +11,7 @@ namespace deskhand::cpu {
 struct PanelProduct {
   const float* a = nullptr;
   std::int64_t rows = 0, a_step = 0;  // M, floats from row to row
+  bool a_is_turned = false;           // a is (K, M)
   ConstView b;                        // (K, J) of any type
   bool b_is_turned = false;           // b is (J, K) f32
   bool rounds = false;                // to bf16: a and b, not c
