@@ -75,7 +75,7 @@ std::vector<std::vector<double>> learn_and_tell(const Texts& learnt, std::size_t
   std::vector<std::vector<double>> told(asked);
   if (rows.empty()) return told;
   std::vector<std::string> classes;
-  const std::vector<double> p = fit(rows, truths, classes);
+  const std::vector<double> p = fit(rows, truths, classes);  // (asked, classes)
   for (std::size_t i = 0; i < asked; ++i) told[i] = spread(std::span(p).subspan(i * classes.size(), classes.size()), classes, labels);
   return told;
 }
@@ -131,10 +131,16 @@ class Baseline {
   std::vector<Prediction> tf_idf(std::span<const Ticket> asked, std::span<const Ticket> without) const {
     const Stopwatch watch;
     const Texts learnt = texts_of(split_.train, without), questions = texts_of(asked);
+    std::size_t labels_seen = 0;
     const auto fit = [&](const std::vector<std::int64_t>& rows, const std::vector<std::string>& truths, std::vector<std::string>& classes) {
       std::vector<std::string_view> texts;
       for (const auto row : rows) texts.push_back(learnt.problems[static_cast<std::size_t>(row)]);
-      const auto classifier = TextClassifier::fit(texts, truths, {}, run_.engine.pool);
+      TextClassifierSettings settings;
+      // The penalty is chosen once, on all that may be learnt from; leaving the validation tickets out does not move it.
+      if (!without.empty() && penalties_.size() > labels_seen) settings.C = {penalties_[labels_seen]};
+      const auto classifier = TextClassifier::fit(texts, truths, settings, run_.engine.pool);
+      if (without.empty()) penalties_.push_back(classifier.C());
+      ++labels_seen;
       classes = classifier.classes();
       return classifier.predict_proba(questions.problems);
     };
@@ -210,6 +216,7 @@ class Baseline {
   const EvaluationRun& run_;
   const EvaluationSplit& split_;
   std::vector<std::string> urgencies_;
+  mutable std::vector<double> penalties_;  // C of TF-IDF's regressions, one a label kind that has truths
 };
 
 }  // namespace

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 PROGRAM, SOURCE = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 SAMPLE, SHARED = SOURCE / "sample", SOURCE.parent / "shared" / "data"
 MODELS = Path(os.environ.get("DESKHAND_MODELS") or Path.home() / ".cache" / "deskhand" / "models")
-COMMANDS = ["init", "model", "prepare", "split", "index", "search", "triage", "demo", "doctor", "perplexity"]
+COMMANDS = ["init", "model", "prepare", "split", "index", "search", "triage", "evaluate", "report", "compare", "demo", "doctor", "perplexity"]
 ENCODER, DECODER = "all-minilm-l6-v2", "qwen2.5-coder-0.5b-instruct"
 
 
@@ -249,6 +250,141 @@ class Pipeline(Folder):
         report = json.loads(run("--desk", self.desk, "--json", "index", "--no-fit").stdout)
         self.assertEqual(report["cases"], 421)
         self.assertEqual(json.loads(run("--desk", self.desk, "--json", "index", "--no-fit").stdout)["embedded"], 0)
+
+
+class Evaluation(Folder):
+    def desk_to_measure(self, encoder=""):
+        self.new_desk("--keywords", SAMPLE / "domain_keywords.txt")
+        self.change(f'encoder = "{ENCODER}"', f'encoder = "{encoder}"')
+        self.change(f'decoder = "{DECODER}"', 'decoder = ""')
+        self.change("test_share = 0.05", "test_share = 0.25")
+        self.change("resamples = 2000", "resamples = 200")
+        run("--desk", self.desk, "prepare")
+        run("--desk", self.desk, "split")
+
+    def figures(self, name):
+        return json.loads((self.desk / "evaluations" / name / "report" / "metrics.json").read_text())
+
+    def value(self, figures, system, measure, split=0):
+        index = [info["id"] for info in figures["measures"]].index(measure)
+        return next(one for one in figures["splits"][split]["systems"] if one["identity"]["name"] == system)["measures"][index]
+
+    def answers(self, name="answers.csv", change=lambda rows: rows):
+        with sqlite3.connect(self.desk / "desk.db") as database:
+            rows = database.execute("SELECT t.id, t.urgency, t.category, t.solution FROM tickets t JOIN splits s ON s.ticket_id = t.id WHERE s.part = 'test' ORDER BY t.id").fetchall()
+        file = self.folder / name
+        with open(file, "w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([["ticket_id", "urgency", "category", "resolution"], *change([list(row) for row in rows])])
+        return file
+
+    def test_baselines_are_measured_on_every_split_and_reported(self):
+        self.desk_to_measure()
+        said = run("--desk", self.desk, "evaluate", "--name", "first").stdout
+        figures = self.figures("first")
+        self.assertEqual([split["name"] for split in figures["splits"]], ["desk", "grouped", "time"])
+        self.assertIn(figures["findings"][0], said.replace("\n", " "))
+        for split in figures["splits"]:
+            self.assertEqual([one["identity"]["name"] for one in split["systems"]], ["majority", "kNN votes", "TF-IDF + LR"])
+            self.assertEqual(split["leakage"]["test"], split["test"])
+            self.assertEqual({row["method"] for row in split["retrieval"]}, set(), "without an encoder nothing tells relevant cases")
+        self.assertLess(self.value(figures, "majority", "category_accuracy")["value"], self.value(figures, "TF-IDF + LR", "category_accuracy")["value"])
+        self.assertNotIn("NaN", (self.desk / "evaluations/first/report/metrics.json").read_text())
+        rows = read_csv(self.desk / "evaluations/first/results/tf_idf_lr_results.csv")
+        self.assertEqual(len(rows), figures["splits"][0]["test"])
+        right = sum(row["category"] == row["true_category"] for row in rows) / len(rows)
+        self.assertAlmostEqual(right, self.value(figures, "TF-IDF + LR", "category_accuracy")["value"], msg="the figure can be traced to its tickets")
+        self.assertEqual(len(read_jsonl(self.desk / "evaluations/first/results/tf_idf_lr_results.jsonl")), len(rows))
+        self.fails(5, "--force", "--desk", self.desk, "evaluate", "--name", "first")
+        before = (self.desk / "evaluations/first/report/metrics.json").read_bytes()
+        run("--desk", self.desk, "report", "first")
+        self.assertEqual((self.desk / "evaluations/first/report/metrics.json").read_bytes(), before, "drawn again from what the desk keeps")
+        self.fails(4, "there are: first", "--desk", self.desk, "report", "second")
+
+    def test_a_report_without_texts_holds_none(self):
+        self.desk_to_measure()
+        run("--desk", self.desk, "evaluate", "--name", "first", "--splits", "none")
+        run("--desk", self.desk, "report", "--no-texts", "--out", self.folder / "board")
+        text = read_csv(self.desk / "evaluations/first/results/majority_results.csv")[0]["query"][:40]
+        in_report = lambda folder: any(text in file.read_text(encoding="utf-8", errors="replace") for file in Path(folder).rglob("*") if file.is_file())
+        self.assertTrue(in_report(self.desk / "evaluations/first/report"))
+        self.assertFalse(in_report(self.folder / "board"))
+
+    def test_answers_made_elsewhere_are_measured_and_two_evaluations_compared(self):
+        self.desk_to_measure()
+        good = self.answers("good.csv")
+        bad = self.answers("bad.csv", lambda rows: [[row[0], row[1], "No such category" if i % 2 else row[2], row[3]] for i, row in enumerate(rows)])
+        run("--desk", self.desk, "evaluate", "--name", "a", "--splits", "none", "--predictions", f"other={good}")
+        run("--desk", self.desk, "evaluate", "--name", "b", "--splits", "none", "--predictions", f"other={bad}")
+        self.assertEqual(self.value(self.figures("a"), "other", "both_accuracy")["value"], 1)
+        self.assertAlmostEqual(self.value(self.figures("b"), "other", "category_accuracy")["value"], 0.5, delta=0.01)
+        said = run("--desk", self.desk, "compare", "a", "b", "--out", self.folder / "ab").stdout
+        self.assertRegex(said, r"(?i)category right.*worse")
+        self.assertTrue((self.folder / "ab" / "index.html").is_file())
+        same = run("compare", self.desk / "evaluations/a/report", self.desk / "evaluations/a/report", "--desk", self.desk).stdout
+        self.assertNotRegex(same, r"\b(better|worse)\b")
+        self.fails(4, "there are: a, b", "--desk", self.desk, "compare", "a", "c")
+
+    def test_broken_predictions_have_their_outcome(self):
+        self.desk_to_measure()
+        def broken(rows):
+            return [*rows[3:], rows[5], ["T-nobody", 1, "x", "y"], ]
+        said = run("--desk", self.desk, "evaluate", "--name", "a", "--splits", "none", "--predictions", f"other={self.answers(change=broken)}").stdout
+        warnings = next(one for one in self.figures("a")["splits"][0]["systems"] if one["identity"]["name"] == "other")["warnings"]
+        self.assertRegex(" ".join(warnings), r"3 held-out tickets have no prediction.*1 predictions stand beside.*1 predictions are for tickets that are not held out")
+        self.assertNotRegex(said, r"(?i)\bnan\b")
+        wrong = self.folder / "wrong.csv"
+        wrong.write_text("ticket_id,urgency\n1,high\n")
+        self.fails(3, r"wrong\.csv: row 2: urgency is 'high', wanted", "--desk", self.desk, "evaluate", "--name", "b", "--predictions", wrong)
+        wrong.write_text("name,colour\n1,blue\n")
+        self.fails(3, r"wrong\.csv: row 1: wanted are the columns ticket_id", "--desk", self.desk, "evaluate", "--name", "b", "--predictions", wrong)
+        self.fails(4, "no file nowhere.csv", "--desk", self.desk, "evaluate", "--name", "b", "--predictions", "nowhere.csv")
+
+    def test_one_class_and_two_tickets_are_measured(self):
+        header = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
+        table = self.folder / "tickets.csv"
+        table.write_text("\n".join([header, *(f"{i},,ERP,Stock,Error,0{i}/02/2024,02/03/2024,s,3,printer number {i} fails with smoke,replace it,r,A1,A" for i in range(1, 9))]) + "\n")
+        self.new_desk(tickets=table, history=None)
+        self.change(f'encoder = "{ENCODER}"', 'encoder = ""')
+        self.change(f'decoder = "{DECODER}"', 'decoder = ""')
+        self.change("test_share = 0.05", "test_share = 0.25")
+        self.fails(4, "prepare|split", "--desk", self.desk, "evaluate")
+        run("--desk", self.desk, "prepare")
+        self.fails(4, "split", "--desk", self.desk, "evaluate")
+        run("--desk", self.desk, "split")
+        said = run("--desk", self.desk, "evaluate", "--name", "small").stdout
+        self.assertIn("no difference between systems can be told from chance", said)
+        self.assertNotRegex(said, r"(?i)\bnan\b")
+        self.assertIsNone(self.value(self.figures("small"), "majority", "urgency_kappa")["value"])
+
+    @needs_model(ENCODER)
+    @needs_model(DECODER)
+    def test_a_language_model_is_measured_beside_the_baselines_and_an_interruption_loses_little(self):
+        self.desk_to_measure(ENCODER)
+        self.change('decoder = ""', f'decoder = "{DECODER}"')
+        self.change("held_out = 30", "held_out = 2")
+        self.change("validation = 40", "validation = 2")
+        command = [str(PROGRAM), "--desk", str(self.desk), "evaluate", "--name", "models", "--limit", "3", "--splits", "none", "--systems", "deskhand triage"]
+        interrupted = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in interrupted.stderr:
+            if "deskhand triage" in line:
+                interrupted.send_signal(signal.SIGINT)
+                break
+        _, messages = interrupted.communicate(timeout=300)
+        self.assertIn(interrupted.returncode, (0, 130), messages)
+        if interrupted.returncode == 130:
+            self.assertFalse((self.desk / "evaluations/models/report").exists())
+            run(*command[1:])
+        figures = self.figures("models")
+        self.assertEqual(figures["splits"][0]["test"], 3)
+        model = next(one for one in figures["splits"][0]["systems"] if one["identity"]["name"] == "deskhand triage")
+        for part in ("model_hash", "prompt_hash", "data_hash"):
+            self.assertRegex(model["identity"][part], r"^[0-9a-f]{64}$")
+        self.assertGreater(self.value(figures, "deskhand triage", "prompt_tokens")["value"], 100)
+        self.assertIsNotNone(self.value(figures, "kNN votes", "resolution_cosine")["value"])
+        self.assertEqual({row["method"] for row in figures["splits"][0]["retrieval"]}, {"dense", "bm25", "keywords", "fusion"})
+        run(*command[1:], "--force")
+        again = next(one for one in self.figures("models")["splits"][0]["systems"] if one["identity"]["name"] == "deskhand triage")
+        self.assertEqual(again["measures"], model["measures"], "kept answers give the same figures, seconds a ticket included")
 
 
 @unittest.skipUnless(SHARED.is_dir(), f"no public ticket data in {SHARED}")
