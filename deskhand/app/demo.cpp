@@ -1,7 +1,6 @@
 // deskhand demo: the whole way on the sample desk, which is built into the program.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "deskhand/app/answering.h"
@@ -66,37 +65,9 @@ void write_sample(const fs::path& folder) {
                                                               .preset = "seed",
                                                               .tickets = {"tickets.xlsx"},
                                                               .history = {"history.xlsx"},
-                                                              .keywords = "domain_keywords.txt"}));
+                                                              .keywords = "domain_keywords.txt",
+                                                              .test_share = 0.2}));
   open_desk_database(folder / "desk.db", Database::Mode::kCreate);
-}
-
-double share_of_largest(const std::vector<double>& prior) {
-  return prior.empty() ? 0 : *std::max_element(prior.begin(), prior.end());
-}
-
-void print_label_row(const char* what, const LabelCalibration& labels) {
-  const auto fused = static_cast<std::size_t>(Witness::kFused), model = static_cast<std::size_t>(Witness::kModel),
-             votes = static_cast<std::size_t>(Witness::kVotes);
-  fmt::print("  {:<10} {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>12.0f} % {:>14.2f}\n", what, 100 * share_of_largest(labels.prior),
-             100 * labels.after[model].accuracy, 100 * labels.after[votes].accuracy, 100 * labels.after[fused].accuracy,
-             labels.after[fused].calibration_error);
-}
-
-// How the labels did on tickets whose answers are known; small, and said to be.
-void print_label_quality(Database& database) {
-  const std::string text = kept_text(database, "confidence");
-  if (text.empty()) return;
-  const Confidence confidence = read_confidence(text);
-  if (confidence.category.examples == 0) return;
-  // Half of a 95 % interval at one half, in points.
-  const double margin = 196 * std::sqrt(0.25 / static_cast<double>(confidence.category.examples));
-  fmt::print(
-      "\nHow often the labels were right on {} closed tickets held out while fitting (cross-validated; so few, so give or take {:.0f} "
-      "points):\n",
-      confidence.category.examples, margin);
-  fmt::print("  {:<10} {:>14} {:>14} {:>14} {:>14} {:>14}\n", "", "commonest", "model alone", "cases alone", "both", "calib. error");
-  print_label_row("urgency", confidence.urgency);
-  print_label_row("category", confidence.category);
 }
 
 void demo(Globals globals, const Options& options) {
@@ -123,8 +94,10 @@ void demo(Globals globals, const Options& options) {
   run_command("triage", globals, arguments);
   const double seconds = answering.seconds();
 
-  Desk desk = Desk::open(globals);
-  print_label_quality(desk.database);
+  std::vector<std::string> evaluation = {"--name", "demo", "--limit", "24", "--splits", "none", "--force"};
+  if (options.decoder != "none") evaluation.insert(evaluation.end(), {"--systems", "deskhand triage"});
+  evaluation.insert(evaluation.end(), decoder.begin(), decoder.end());
+  run_command("evaluate", globals, evaluation);
   fmt::print("\n{} new tickets answered in {}, {:.1f} s each with loading; everything in {}. No ticket left this machine.\n", count,
              human_duration(seconds), seconds / static_cast<double>(count), human_duration(watch.seconds()));
   fmt::print("The answers are in {} and {}. Next, your own desk: deskhand init mydesk --tickets tickets.xlsx --history history.xlsx\n",

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string name;
+  std::string name, decoder;
   std::vector<std::string> systems;      // by name; none: all
   std::vector<std::string> splits;       // beside the desk's own; none: the settings'
   std::vector<std::string> predictions;  // NAME=FILE
@@ -71,9 +71,25 @@ std::vector<SystemSettings> chosen_systems(const DeskSettings& settings, const O
   return systems;
 }
 
+// A desk without dates has no split by time: told in `not_measured`, unless that is null, then it ends the command.
+std::vector<EvaluationSplit> make_splits(const EvaluationRun& run, const std::vector<std::string>& names, const EvaluationScope& scope,
+                                         std::vector<std::string>* not_measured) {
+  std::vector<EvaluationSplit> splits;
+  for (const std::string& name : names) {
+    try {
+      splits.push_back(make_evaluation_split(run.desk, name, scope, run.encoder, run.vectors, run.engine.pool));
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kUsage || name == "desk" || !not_measured) throw;
+      not_measured->push_back(fmt::format("The split '{}' is not measured: {}.", name, error.what()));
+    }
+  }
+  return splits;
+}
+
 void evaluate(const Globals& globals, Options options) {
   const Stopwatch watch;
   Desk desk = Desk::open(globals);
+  if (!options.decoder.empty()) desk.settings.models.decoder = options.decoder == "none" ? "" : options.decoder;
   PredictionStore store(desk.database);
   if (options.name.empty()) options.name = free_name(store);
   const fs::path folder = evaluation_folder(desk, options.name);
@@ -108,11 +124,14 @@ void evaluate(const Globals& globals, Options options) {
                        .urgency_costs = measure.costs.under,
                        .above = measure.above,
                        .relevant_similarity = desk.settings.evaluate.relevant_similarity};
+  const std::int64_t validation = desk.settings.evaluate.validation;
+  const EvaluationScope scope{
+      .limit = options.limit, .validation = options.limit > 0 ? std::min(options.limit, validation) : validation, .quiet = globals.quiet};
   std::vector<std::vector<std::string>> keys;
-  for (const std::string& name : names) {
-    EvaluationSplit split =
-        make_evaluation_split(desk, name, {.limit = options.limit, .validation = desk.settings.evaluate.validation, .quiet = globals.quiet},
-                              encoder.get(), vectors.get(), engine.pool);
+  std::vector<std::string> not_measured;
+  std::vector<EvaluationSplit> splits = make_splits(run, names, scope, options.splits.empty() ? &not_measured : nullptr);
+  for (EvaluationSplit& split : splits) {
+    const std::string& name = split.name;
     std::vector<EvaluatedSystem> systems = run_baselines(run, split);
     for (const SystemSettings& system : settings) {
       // Language models take seconds a ticket: they are measured on the desk's own split, and others on all.
@@ -133,6 +152,7 @@ void evaluate(const Globals& globals, Options options) {
     SplitResult result = measure_split(records, measure, engine.pool);
     result.leakage = split.leakage;
     result.warnings.insert(result.warnings.end(), split.warnings.begin(), split.warnings.end());
+    if (name == "desk") result.warnings.insert(result.warnings.end(), not_measured.begin(), not_measured.end());
     result.retrieval = measure_channels(run, split, result.relevant_queries, result.warnings);
     if (name == "desk")
       for (std::size_t s = 0; s < records.systems.size(); ++s)
@@ -166,7 +186,9 @@ std::function<void()> declare_evaluate(CLI::App& sub, const Globals& globals) {
   sub.add_option("--predictions", options->predictions,
                  "NAME=FILE: measure answers made elsewhere, a table with ticket_id, urgency, "
                  "category, resolution");
-  sub.add_option("--limit", options->limit, "at most so many held-out tickets, drawn at random")->check(CLI::Range(1, 1000000000));
+  sub.add_option("--limit", options->limit, "at most so many held-out and validation tickets, drawn at random")
+      ->check(CLI::Range(1, 1000000000));
+  sub.add_option("--decoder", options->decoder, "another model than desk.toml's, where it names no systems; none: the baselines alone");
   sub.add_flag("!--no-models", options->models, "the baselines alone, in seconds");
   sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out of the report");
   sub.add_flag("--redo", options->redo, "ask the models again, also where their answers are kept");

@@ -111,6 +111,16 @@ std::string retrieval_state(const RetrieverSettings& r) {
   return write_json(state);
 }
 
+// The weights that `deskhand index` has fitted, where they are those of this very system; else empty.
+std::string desk_confidence(const EvaluationRun& run, const EvaluationSplit& split, const SystemSettings& settings) {
+  const DeskSettings& desk = run.desk.settings;
+  const bool is_desks_own = split.name == "desk" && settings.decide == Witness::kFused && settings.decoder == desk.models.decoder &&
+                            settings.cases == desk.answer.cases && desk.answer.held_out > 0 &&
+                            kept_text(run.desk.database, "confidence_model") == settings.decoder;
+  const std::string kept = is_desks_own ? kept_text(run.desk.database, "confidence") : "";
+  return !kept.empty() && read_confidence(kept).category.labels == split.categories ? kept : "";
+}
+
 // Weights of model, votes and prior, fitted on training tickets that are neither held out nor for validation; kept beside the cases.
 Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager, const std::string& key) {
   const std::string name = "confidence " + key;
@@ -183,6 +193,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
         sha256(fmt::format("{}\n{}\n{}\n{}", default_instruction(prompt), name_of(prompt.style), prompt.max_prompt_tokens, settings.cases));
   const RetrieverSettings retrieval = retrieval_settings(run);
   const AnswerSettings& answer = desk.answer;
+  const std::string desk_weights = desk_confidence(run, split, settings);
   const Json state = {"decoder 1",
                       identity.model_hash,
                       identity.prompt_hash,
@@ -197,7 +208,8 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                       answer.seed,
                       answer.held_out,
                       static_cast<int>(desk.import.clean),
-                      static_cast<int>(desk.compute)};
+                      static_cast<int>(desk.compute),
+                      sha256(desk_weights)};
   system.key = sha256(write_json(state));
   run.store.put_system(system.key, identity);
 
@@ -221,7 +233,9 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
         .shown_cases = settings.cases, .witness = settings.decide, .clean = desk.import.clean, .mend = settings.mend};
     // A raw model's word is taken as it is, and so are the votes of a baseline; only what triage answers has fitted weights.
     TriageParts used = parts;
-    if (settings.decide == Witness::kFused && answer.held_out > 0)
+    if (!desk_weights.empty())
+      used.confidence = read_confidence(desk_weights);
+    else if (settings.decide == Witness::kFused && answer.held_out > 0)
       used.confidence = fitted_confidence(run, split, Triager(parts, triage), system.key);
     const Triager triager(std::move(used), triage);
 

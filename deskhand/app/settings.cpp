@@ -238,7 +238,7 @@ dates = "day-first"            # of 03/04/2024; or month-first
 
 [split]                        # deskhand split
 method = "random"              # random: as scikit-learn's train_test_split; grouped: near copies stay on one side; time: the latest are tested
-test_share = 0.05
+test_share = {test_share:g}
 seed = 42
 
 [models]
@@ -278,7 +278,8 @@ precision = "auto"             # auto, f32, bf16 or int8
 )",
       fmt::arg("name", quoted_list({desk.name}).substr(1, quoted_list({desk.name}).size() - 2)), fmt::arg("preset", desk.preset),
       fmt::arg("presets", fmt::format("{}", fmt::join(mapping_preset_names(), ", "))), fmt::arg("tickets", quoted_list(desk.tickets)),
-      fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'));
+      fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'),
+      fmt::arg("test_share", desk.test_share));
 }
 
 }  // namespace deskhand

@@ -79,6 +79,7 @@ struct NewDesk {
   std::string name, preset;
   std::vector<std::string> tickets, history;  // as they shall stand in the file
   std::string keywords;                       // a file name, or empty
+  double test_share = 0.05;
 };
 // The commented desk.toml of a new desk.
 std::string write_settings(const NewDesk& desk);

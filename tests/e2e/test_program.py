@@ -342,7 +342,7 @@ class Evaluation(Folder):
     def test_one_class_and_two_tickets_are_measured(self):
         header = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
         table = self.folder / "tickets.csv"
-        table.write_text("\n".join([header, *(f"{i},,ERP,Stock,Error,0{i}/02/2024,02/03/2024,s,3,printer number {i} fails with smoke,replace it,r,A1,A" for i in range(1, 9))]) + "\n")
+        table.write_text("\n".join([header, *(f"{i},,ERP,Stock,Error,,,s,3,printer number {i} fails with smoke,replace it,r,A1,A" for i in range(1, 9))]) + "\n")
         self.new_desk(tickets=table, history=None)
         self.change(f'encoder = "{ENCODER}"', 'encoder = ""')
         self.change(f'decoder = "{DECODER}"', 'decoder = ""')
@@ -353,6 +353,8 @@ class Evaluation(Folder):
         run("--desk", self.desk, "split")
         said = run("--desk", self.desk, "evaluate", "--name", "small").stdout
         self.assertIn("no difference between systems can be told from chance", said)
+        self.assertIn("The split 'time' is not measured: a split by time needs dates", " ".join(self.figures("small")["splits"][0]["warnings"]))
+        self.fails(2, "needs dates", "--desk", self.desk, "evaluate", "--splits", "time")
         self.assertNotRegex(said, r"(?i)\bnan\b")
         self.assertIsNone(self.value(self.figures("small"), "majority", "urgency_kappa")["value"])
 
