@@ -15,7 +15,6 @@
 #include "deskhand/base/sha256.h"
 #include "deskhand/evaluate/measure.h"
 #include "deskhand/fetch/catalogue.h"
-#include "deskhand/tickets/split.h"
 
 namespace deskhand {
 namespace {
@@ -121,19 +120,16 @@ std::string desk_confidence(const EvaluationRun& run, const EvaluationSplit& spl
   return !kept.empty() && read_confidence(kept).category.labels == split.categories ? kept : "";
 }
 
-// Weights of model, votes and prior, fitted on training tickets that are neither held out nor for validation; kept beside the cases.
+// Weights of model, votes and prior, fitted on tickets that are neither held out nor for validation; kept beside the cases.
 Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager, const std::string& key) {
   const std::string name = "confidence " + key;
   if (const std::string kept = kept_text(split.cases, name); !kept.empty()) return read_confidence(kept);
-  const AnswerSettings& answer = run.desk.settings.answer;
-  const auto order = numpy_permutation(static_cast<std::int64_t>(split.train.size()), static_cast<std::uint32_t>(answer.seed));
-  std::vector<Ticket> tickets;
-  for (std::size_t i = 0; i < std::min(order.size(), static_cast<std::size_t>(answer.held_out)); ++i)
-    tickets.push_back(split.train[static_cast<std::size_t>(order[i])]);
-  Progress progress(
-      {.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(tickets.size()), .quiet = run.globals.quiet});
+  Progress progress({.what = "fitting label weights",
+                     .unit = "tickets",
+                     .total = static_cast<std::int64_t>(split.fitting.size()),
+                     .quiet = run.globals.quiet});
   std::size_t before = 0;
-  const Confidence confidence = triager.fit_confidence(tickets, [&](std::size_t done, std::size_t) {
+  const Confidence confidence = triager.fit_confidence(split.fitting, [&](std::size_t done, std::size_t) {
     progress.advance(static_cast<std::int64_t>(done - before));
     before = done;
   });

@@ -128,10 +128,13 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
                         .train = std::move(parts.train),
                         .test = std::move(parts.test),
                         .cases = Database(folder / (name + ".db"), Database::Mode::kCreate)};
+  const AnswerSettings& answer = desk.settings.answer;
+  for (Ticket& ticket : draw(split.train, answer.held_out + scope.validation, answer.seed))
+    (static_cast<int>(split.fitting.size()) < answer.held_out ? split.fitting : split.validation).push_back(std::move(ticket));
   const auto drop_empty = [](std::vector<Ticket>& tickets) {
     return std::erase_if(tickets, [](const Ticket& ticket) { return problem_text(ticket).empty(); });
   };
-  drop_empty(split.train);
+  for (auto* part : {&split.train, &split.fitting, &split.validation}) drop_empty(*part);
   if (const auto dropped = drop_empty(split.test); dropped > 0)
     split.warnings.push_back(fmt::format("{} held-out tickets without a problem text were left out", dropped));
   if (scope.limit > 0 && scope.limit < static_cast<std::int64_t>(split.test.size())) {
@@ -149,9 +152,6 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
   for (const Ticket& ticket : split.train)
     if (!ticket.category.empty()) categories.insert(ticket.category);
   split.categories.assign(categories.begin(), categories.end());
-  // Not those that label weights are fitted on: these come first in the same order (held_out of section [answer]).
-  auto drawn = draw(split.train, desk.settings.answer.held_out + scope.validation, desk.settings.answer.seed);
-  split.validation.assign(drawn.begin() + std::min<std::ptrdiff_t>(desk.settings.answer.held_out, std::ssize(drawn)), drawn.end());
   split.leakage = leakage_of(split, pool);
   split.data_hash = hash_of(split.train, split.test);
   fill_cases(split, encoder, cache);

@@ -18,7 +18,8 @@ struct EvaluationSplit {
   std::string name;                     // "desk", "random", "grouped", "time"
   std::string description;              // "grouped, 20 %, seed 42"
   std::vector<Ticket> train, test;      // with a problem text; train in the order of ids, as the cases
-  std::vector<Ticket> validation;       // some of train, drawn by seed
+  std::vector<Ticket> fitting;          // some of train, that label weights are fitted on: those that `deskhand index` draws
+  std::vector<Ticket> validation;       // others of train, that the temperature is fitted on
   std::vector<std::string> categories;  // of train, sorted
   Leakage leakage;
   Database cases;         // of train, with vectors where there is an encoder
