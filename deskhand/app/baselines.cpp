@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "deskhand/app/evaluated_systems.h"
+#include "deskhand/base/interrupt.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
-#include "deskhand/base/stopwatch.h"
 #include "deskhand/classify/text_classifier.h"
 #include "deskhand/triage/triager.h"
 
@@ -129,7 +129,6 @@ class Baseline {
   }
 
   std::vector<Prediction> tf_idf(std::span<const Ticket> asked, std::span<const Ticket> without) const {
-    const Stopwatch watch;
     const Texts learnt = texts_of(split_.train, without), questions = texts_of(asked);
     std::size_t labels_seen = 0;
     const auto fit = [&](const std::vector<std::int64_t>& rows, const std::vector<std::string>& truths, std::vector<std::string>& classes) {
@@ -154,11 +153,10 @@ class Baseline {
         nearest.emplace_back(learnt.tickets[static_cast<std::size_t>(row.row)], row.cosine);
       answer_as_nearest(predictions[i], nearest);
     }
-    return timed(std::move(predictions), watch.seconds());
+    return predictions;
   }
 
   std::vector<Prediction> encoded(std::span<const Ticket> asked, std::span<const Ticket> without) const {
-    const Stopwatch watch;
     const Texts learnt = texts_of(split_.train, without);
     const auto width = run_.vectors->width();
     const auto vectors_of = [&](const Texts& texts) {
@@ -191,7 +189,7 @@ class Baseline {
       nearest.resize(kept);
       answer_as_nearest(predictions[i], nearest);
     }
-    return timed(std::move(predictions), watch.seconds());
+    return predictions;
   }
 
  private:
@@ -205,11 +203,6 @@ class Baseline {
     auto predictions = blank(asked);
     for (std::size_t i = 0; i < asked.size(); ++i)
       set_labels(predictions[i], std::move(urgency[i]), std::move(category[i]), split_.categories);
-    return predictions;
-  }
-
-  static std::vector<Prediction> timed(std::vector<Prediction> predictions, double seconds) {
-    for (Prediction& prediction : predictions) prediction.seconds = seconds / static_cast<double>(predictions.size());
     return predictions;
   }
 
@@ -237,7 +230,10 @@ std::vector<EvaluatedSystem> run_baselines(const EvaluationRun& run, EvaluationS
       {"MiniLM + LR", "Logistic regression on the encoder's vectors; the resolution of the ticket nearest in meaning.", &Baseline::encoded,
        true}};
   std::vector<EvaluatedSystem> systems;
-  Progress progress({.what = fmt::format("baselines, split {}", split.name), .unit = "systems", .total = 4, .quiet = run.globals.quiet});
+  Progress progress({.what = fmt::format("baselines, split {}", split.name),
+                     .unit = "systems",
+                     .total = run.vectors ? 4 : 3,
+                     .quiet = run.globals.quiet});
   const auto add = [&](const char* name, const char* description, std::vector<Prediction> test, std::vector<Prediction> validation) {
     EvaluatedSystem system;
     system.answers.identity = {.name = name, .kind = "baseline", .description = description, .data_hash = split.data_hash};
@@ -251,7 +247,10 @@ std::vector<EvaluatedSystem> run_baselines(const EvaluationRun& run, EvaluationS
   };
   for (const auto& [name, description, answer, needs_encoder] : kKinds) {
     if (needs_encoder && !run.vectors) continue;
-    add(name, description, (baseline.*answer)(split.test, {}), (baseline.*answer)(split.validation, split.validation));
+    check_interrupt();
+    auto test = (baseline.*answer)(split.test, {});
+    auto validation = split.validation.empty() ? std::vector<Prediction>() : (baseline.*answer)(split.validation, split.validation);
+    add(name, description, std::move(test), std::move(validation));
   }
   SystemSettings votes{.name = "kNN votes",
                        .kind = "baseline",
@@ -262,6 +261,7 @@ std::vector<EvaluatedSystem> run_baselines(const EvaluationRun& run, EvaluationS
   EvaluatedSystem neighbours = run_decoder(run, split, votes);
   neighbours.answers.identity.description = "Votes of the most similar past cases; the best case's resolution. No language model.";
   systems.insert(systems.begin() + 1, std::move(neighbours));
+  progress.advance();
   progress.finish();
   return systems;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <set>
 
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/app/evaluation_record.h"
@@ -24,7 +25,7 @@ struct Options {
   std::vector<std::string> splits;       // beside the desk's own; none: the settings'
   std::vector<std::string> predictions;  // NAME=FILE
   std::int64_t limit = 0;
-  bool models = true, texts = true, force = false, redo = false;
+  bool models = true, all_splits = false, texts = true, force = false, redo = false;
 };
 
 std::string now() {
@@ -43,6 +44,32 @@ std::string free_name(PredictionStore& store) {
   return name;
 }
 
+// It becomes a folder beside the evaluations' own files.
+void check_name(const std::string& name) {
+  const bool is_plain = std::all_of(name.begin(), name.end(), [](const char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+  if (!is_plain || name.front() == '.' || name == "cases" || name.starts_with("vectors.db"))
+    throw Error(ExitCode::kUsage, "an evaluation cannot be called '{}'; wanted are letters, digits, '_', '-' and '.'", name);
+}
+
+// What repeats this evaluation; shown in its report.
+std::string command_of(const Desk& desk, const Options& options) {
+  std::string command = fmt::format("deskhand --desk {} evaluate --name {}", desk.folder.filename().string(), options.name);
+  const auto add = [&](const char* option, const std::string& value) {
+    command += fmt::format(" {}", option);
+    if (!value.empty()) command += fmt::format(" \"{}\"", value);
+  };
+  for (const auto& system : options.systems) add("--systems", system);
+  for (const auto& split : options.splits) add("--splits", split);
+  for (const auto& file : options.predictions) add("--predictions", file);
+  if (options.limit > 0) add("--limit", std::to_string(options.limit));
+  if (!options.decoder.empty()) add("--decoder", options.decoder);
+  if (!options.models) add("--no-models", "");
+  if (options.all_splits) add("--all-splits", "");
+  return command;
+}
+
 MeasureSettings measure_settings(const EvaluateSettings& settings) {
   return {.resamples = settings.resamples,
           .seed = static_cast<std::uint64_t>(settings.seed),
@@ -52,6 +79,14 @@ MeasureSettings measure_settings(const EvaluateSettings& settings) {
 
 std::vector<SystemSettings> chosen_systems(const DeskSettings& settings, const Options& options) {
   std::vector<SystemSettings> systems = options.models ? systems_of(settings) : std::vector<SystemSettings>{};
+  if (!options.systems.empty()) {
+    for (const std::string& name : options.systems)
+      if (std::none_of(systems.begin(), systems.end(), [&](const auto& system) { return system.name == name; }))
+        throw Error(ExitCode::kUsage, "no system is called '{}'; see section [[evaluate.systems]] of desk.toml", name);
+    std::erase_if(systems, [&](const SystemSettings& system) {
+      return std::find(options.systems.begin(), options.systems.end(), system.name) == options.systems.end();
+    });
+  }
   for (const std::string& named : options.predictions) {
     const auto equals = named.find('=');
     const std::string file = equals == std::string::npos ? named : named.substr(equals + 1);
@@ -60,13 +95,12 @@ std::vector<SystemSettings> chosen_systems(const DeskSettings& settings, const O
                        .kind = "file",
                        .predictions = file});
   }
-  if (!options.systems.empty()) {
-    for (const std::string& name : options.systems)
-      if (std::none_of(systems.begin(), systems.end(), [&](const auto& system) { return system.name == name; }))
-        throw Error(ExitCode::kUsage, "no system is called '{}'; see section [[evaluate.systems]] of desk.toml", name);
-    std::erase_if(systems, [&](const SystemSettings& system) {
-      return std::find(options.systems.begin(), options.systems.end(), system.name) == options.systems.end();
-    });
+  // Before any model is run: hours later is too late to hear of a name or a file.
+  std::set<std::string> names = {"majority", "kNN votes", "TF-IDF + LR", "MiniLM + LR"};
+  for (const SystemSettings& system : systems) {
+    if (!names.insert(system.name).second)
+      throw Error(ExitCode::kUsage, "two systems are called '{}'; give each a name of its own", system.name);
+    if (!system.predictions.empty()) read_predictions(system.predictions);
   }
   return systems;
 }
@@ -92,6 +126,7 @@ void evaluate(const Globals& globals, Options options) {
   if (!options.decoder.empty()) desk.settings.models.decoder = options.decoder == "none" ? "" : options.decoder;
   PredictionStore store(desk.database);
   if (options.name.empty()) options.name = free_name(store);
+  check_name(options.name);
   const fs::path folder = evaluation_folder(desk, options.name);
   if (fs::exists(folder / "report") && !options.force)
     throw Error(ExitCode::kCannotWrite, "the evaluation '{}' is there already; --force measures it anew, or give another --name",
@@ -134,9 +169,9 @@ void evaluate(const Globals& globals, Options options) {
     const std::string& name = split.name;
     std::vector<EvaluatedSystem> systems = run_baselines(run, split);
     for (const SystemSettings& system : settings) {
-      // Language models take seconds a ticket: they are measured on the desk's own split, and others on all.
-      if (!system.predictions.empty() && name == "desk") systems.push_back(read_system(run, split, system));
-      if (system.predictions.empty() && name == "desk") systems.push_back(run_decoder(run, split, system));
+      // Language models take seconds a ticket: they are measured on the desk's own split alone, unless more is asked for.
+      if (name != "desk" && (!options.all_splits || !system.predictions.empty())) continue;
+      systems.push_back(system.predictions.empty() ? run_decoder(run, split, system) : read_system(run, split, system));
     }
     compare_resolutions(run, split, systems);
     SplitRecords records{.name = name,
@@ -154,18 +189,14 @@ void evaluate(const Globals& globals, Options options) {
     result.warnings.insert(result.warnings.end(), split.warnings.begin(), split.warnings.end());
     if (name == "desk") result.warnings.insert(result.warnings.end(), not_measured.begin(), not_measured.end());
     result.retrieval = measure_channels(run, split, result.relevant_queries, result.warnings);
-    if (name == "desk")
-      for (std::size_t s = 0; s < records.systems.size(); ++s)
-        write_predictions(folder / "results", records, records.systems[s], result.systems[s], record.evaluation.measures);
+    if (name == "desk") write_predictions(folder / "results", records, result, record.evaluation.measures);
     record.splits.push_back(std::move(records));
     record.evaluation.splits.push_back(std::move(result));
   }
   record.evaluation.findings = findings(record.evaluation);
   keep_evaluation(store, record, keys);
   write_report(folder / "report", record.evaluation, record.splits,
-               {.texts = options.texts,
-                .force = options.force,
-                .commands = {fmt::format("deskhand --desk {} evaluate --name {}", desk.folder.filename().string(), options.name)}});
+               {.texts = options.texts, .force = options.force, .commands = {command_of(desk, options)}});
   if (globals.json) {
     fmt::print("{}", write_evaluation(record.evaluation));
     return;
@@ -190,6 +221,7 @@ std::function<void()> declare_evaluate(CLI::App& sub, const Globals& globals) {
       ->check(CLI::Range(1, 1000000000));
   sub.add_option("--decoder", options->decoder, "another model than desk.toml's, where it names no systems; none: the baselines alone");
   sub.add_flag("!--no-models", options->models, "the baselines alone, in seconds");
+  sub.add_flag("--all-splits", options->all_splits, "run the language models on every split, not on the desk's own alone");
   sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out of the report");
   sub.add_flag("--redo", options->redo, "ask the models again, also where their answers are kept");
   sub.add_flag("--force", options->force, "measure anew under a name that is there");

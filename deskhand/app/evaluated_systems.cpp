@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "deskhand/app/encoder_similarity.h"
 #include "deskhand/app/prediction_file.h"
-#include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
+#include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
@@ -110,16 +109,6 @@ std::string retrieval_state(const RetrieverSettings& r) {
   return write_json(state);
 }
 
-// The weights that `deskhand index` has fitted, where they are those of this very system; else empty.
-std::string desk_confidence(const EvaluationRun& run, const EvaluationSplit& split, const SystemSettings& settings) {
-  const DeskSettings& desk = run.desk.settings;
-  const bool is_desks_own = split.name == "desk" && settings.decide == Witness::kFused && settings.decoder == desk.models.decoder &&
-                            settings.cases == desk.answer.cases && desk.answer.held_out > 0 &&
-                            kept_text(run.desk.database, "confidence_model") == settings.decoder;
-  const std::string kept = is_desks_own ? kept_text(run.desk.database, "confidence") : "";
-  return !kept.empty() && read_confidence(kept).category.labels == split.categories ? kept : "";
-}
-
 // Weights of model, votes and prior, fitted on tickets that are neither held out nor for validation; kept beside the cases.
 Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager, const std::string& key) {
   const std::string name = "confidence " + key;
@@ -189,8 +178,8 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
         sha256(fmt::format("{}\n{}\n{}\n{}", default_instruction(prompt), name_of(prompt.style), prompt.max_prompt_tokens, settings.cases));
   const RetrieverSettings retrieval = retrieval_settings(run);
   const AnswerSettings& answer = desk.answer;
-  const std::string desk_weights = desk_confidence(run, split, settings);
-  const Json state = {"decoder 1",
+  const Json state = {"decoder 2",
+                      DESKHAND_VERSION,
                       identity.model_hash,
                       identity.prompt_hash,
                       split.data_hash,
@@ -204,8 +193,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                       answer.seed,
                       answer.held_out,
                       static_cast<int>(desk.import.clean),
-                      static_cast<int>(desk.compute),
-                      sha256(desk_weights)};
+                      static_cast<int>(desk.compute)};
   system.key = sha256(write_json(state));
   run.store.put_system(system.key, identity);
 
@@ -227,11 +215,9 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                             .confidence = confidence};
     const TriageSettings triage{
         .shown_cases = settings.cases, .witness = settings.decide, .clean = desk.import.clean, .mend = settings.mend};
-    // A raw model's word is taken as it is, and so are the votes of a baseline; only what triage answers has fitted weights.
+    // A raw model's word is taken as it is. Weights are fitted here, on this split: those of the desk may have seen what is held out.
     TriageParts used = parts;
-    if (!desk_weights.empty())
-      used.confidence = read_confidence(desk_weights);
-    else if (settings.decide == Witness::kFused && answer.held_out > 0)
+    if (settings.decide != Witness::kModel && !split.fitting.empty())
       used.confidence = fitted_confidence(run, split, Triager(parts, triage), system.key);
     const Triager triager(std::move(used), triage);
 
@@ -272,7 +258,8 @@ EvaluatedSystem read_system(const EvaluationRun& run, const EvaluationSplit& spl
                              .model_hash = sha256_of_file(settings.predictions),
                              .data_hash = split.data_hash};
   system.answers.predictions = read_predictions(settings.predictions);
-  system.key = sha256(fmt::format("file 1\n{}\n{}", system.answers.identity.model_hash, split.data_hash));
+  system.key = sha256(
+      fmt::format("file 2\n{}\n{}\n{}", system.answers.identity.model_hash, split.data_hash, run.encoder ? run.encoder->id().hash : ""));
   run.store.put_system(system.key, system.answers.identity);
   return system;
 }
@@ -311,7 +298,11 @@ void compare_resolutions(const EvaluationRun& run, const EvaluationSplit& split,
   }
   for (const EvaluatedSystem& system : systems) {
     run.store.put_system(system.key, system.answers.identity);
-    run.store.put(system.key, PredictionPart::kTest, system.answers.predictions);
+    std::vector<Prediction> first_of_each;
+    std::unordered_set<std::string_view> ids;
+    for (const Prediction& prediction : system.answers.predictions)
+      if (ids.insert(prediction.ticket_id).second) first_of_each.push_back(prediction);
+    run.store.put(system.key, PredictionPart::kTest, first_of_each);
   }
 }
 
@@ -322,8 +313,18 @@ std::vector<RetrievalRow> measure_channels(const EvaluationRun& run, EvaluationS
   if (!settings.relevant_pairs.empty()) {
     std::unordered_map<std::string, std::size_t> row_of;
     for (std::size_t i = 0; i < split.test.size(); ++i) row_of.emplace(split.test[i].id, i);
-    for (const auto& [ticket, found] : read_relevant_pairs(settings.relevant_pairs))
-      if (const auto row = row_of.find(ticket); row != row_of.end()) relevant[row->second].insert(found);
+    std::unordered_set<std::string_view> learnt;
+    for (const Ticket& ticket : split.train) learnt.insert(ticket.id);
+    std::int64_t unknown = 0;
+    for (const auto& [ticket, found] : read_relevant_pairs(settings.relevant_pairs)) {
+      const auto row = row_of.find(ticket);
+      if (row == row_of.end()) continue;
+      if (learnt.contains(found))
+        relevant[row->second].insert(found);
+      else
+        ++unknown;
+    }
+    if (unknown > 0) warnings.push_back(fmt::format("{} of the given relevant cases are not among the tickets learnt from", unknown));
   } else if (run.vectors) {
     const auto resolutions = [&](const std::vector<Ticket>& tickets) {
       std::vector<std::string> texts;
@@ -361,7 +362,8 @@ std::vector<RetrievalRow> measure_channels(const EvaluationRun& run, EvaluationS
   }
   channels.emplace_back("bm25", words);
   if (!fusion.keywords.empty()) channels.emplace_back("keywords", keywords);
-  channels.emplace_back(fusion.method == RetrievalMethod::kRrf ? "fusion" : std::string(name_of(fusion.method)), fusion);
+  const std::string desks_own = fusion.method == RetrievalMethod::kRrf ? "fusion" : std::string(name_of(fusion.method));
+  if (desks_own != "dense" && desks_own != "bm25") channels.emplace_back(desks_own, fusion);
 
   const auto vectors = split.vectors_of(split.test, run.vectors);
   const std::size_t width = run.vectors ? static_cast<std::size_t>(run.vectors->width()) : 0;
@@ -371,6 +373,7 @@ std::vector<RetrievalRow> measure_channels(const EvaluationRun& run, EvaluationS
     const Retriever retriever(split.cases, channel, run.engine.pool);
     std::vector<RankedRelevance> queries;
     for (std::size_t i = 0; i < split.test.size(); ++i) {
+      check_interrupt();
       const auto found = retriever.similar(problem_text(split.test[i]), std::span(vectors).subspan(i * width, width), {.count = 10});
       std::vector<std::string> ids;
       for (const Hit& hit : found)

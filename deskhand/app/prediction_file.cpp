@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "deskhand/app/prediction_store.h"
@@ -44,23 +45,13 @@ int urgency_of(const std::string& cell, const fs::path& file, std::int64_t row) 
   return urgency;
 }
 
-}  // namespace
-
-std::string file_name_of(const std::string& system) {
-  std::string name;
-  for (const char c : lower(system)) {
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    if (is_plain)
-      name += c;
-    else if (!name.empty() && name.back() != '_')
-      name += '_';
-  }
-  while (!name.empty() && name.back() == '_') name.pop_back();
-  return name.empty() ? "system" : name;
+// A spreadsheet must not run what a customer wrote.
+std::string harmless(const std::string& text) {
+  return !text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos ? "'" + text : text;
 }
 
-void write_predictions(const fs::path& folder, const SplitRecords& records, const SystemAnswers& answers, const SystemResult& result,
-                       std::span<const MeasureInfo> measures) {
+void write_system(const fs::path& base, const SplitRecords& records, const SystemAnswers& answers, const SystemResult& result,
+                  std::span<const MeasureInfo> measures) {
   std::vector<std::string> header = {"ticket_id",       "query",        "true_urgency",   "true_category",       "true_resolution",
                                      "urgency",         "category",     "resolution",     "urgency_probability", "category_probability",
                                      "retrieved_cases", "similarities", "avg_similarity", "resolution_source"};
@@ -89,14 +80,14 @@ void write_predictions(const fs::path& folder, const SplitRecords& records, cons
       sum += one.similarity;
     }
     const auto average = answer.cases.empty() ? std::nullopt : std::optional(sum / static_cast<double>(answer.cases.size()));
-    std::vector<std::string> cells = {truth.id,
-                                      truth.problem,
+    std::vector<std::string> cells = {harmless(truth.id),
+                                      harmless(truth.problem),
                                       truth.urgency ? std::to_string(truth.urgency) : "",
-                                      truth.category,
-                                      truth.resolution,
+                                      harmless(truth.category),
+                                      harmless(truth.resolution),
                                       answer.urgency ? std::to_string(answer.urgency) : "",
-                                      answer.category,
-                                      answer.resolution,
+                                      harmless(answer.category),
+                                      harmless(answer.resolution),
                                       number_text(largest(answer.urgency_probabilities)),
                                       number_text(largest(answer.category_probabilities)),
                                       write_json(cases),
@@ -118,12 +109,39 @@ void write_predictions(const fs::path& folder, const SplitRecords& records, cons
     json["measures"] = measured;
     jsonl += write_json(json) + "\n";
   }
+  write_file_atomically(base.string() + ".csv", csv);
+  write_file_atomically(base.string() + ".jsonl", jsonl);
+}
+
+}  // namespace
+
+std::string file_name_of(const std::string& system) {
+  std::string name;
+  for (const char c : lower(system)) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (is_plain)
+      name += c;
+    else if (!name.empty() && name.back() != '_')
+      name += '_';
+  }
+  while (!name.empty() && name.back() == '_') name.pop_back();
+  return name.empty() ? "system" : name;
+}
+
+void write_predictions(const fs::path& folder, const SplitRecords& records, const SplitResult& result,
+                       std::span<const MeasureInfo> measures) {
   std::error_code failure;
   fs::create_directories(folder, failure);
   if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), failure.message());
-  const std::string name = file_name_of(answers.identity.name) + "_results";
-  write_file_atomically(folder / (name + ".csv"), csv);
-  write_file_atomically(folder / (name + ".jsonl"), jsonl);
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().stem().string().ends_with("_results")) fs::remove(entry.path(), failure);
+  std::set<std::string> names;
+  for (std::size_t s = 0; s < records.systems.size(); ++s) {
+    const std::string plain = file_name_of(records.systems[s].identity.name);
+    std::string name = plain;
+    for (int number = 2; !names.insert(name).second; ++number) name = fmt::format("{}_{}", plain, number);
+    write_system(folder / (name + "_results"), records, records.systems[s], result.systems[s], measures);
+  }
 }
 
 std::vector<Prediction> read_predictions(const fs::path& file) {

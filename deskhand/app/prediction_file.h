@@ -10,10 +10,11 @@
 
 namespace deskhand {
 
-// <name>_results.csv and .jsonl in `folder`, one row a held-out ticket: its texts and labels, the answer, probabilities, cases,
-// similarities and every measure. `name` becomes a file name: letters, digits and _.
-void write_predictions(const std::filesystem::path& folder, const SplitRecords& records, const SystemAnswers& answers,
-                       const SystemResult& result, std::span<const MeasureInfo> measures);
+// SYSTEM_results.csv and .jsonl in `folder` for each system, one row a held-out ticket: its texts and labels, the answer, probabilities,
+// cases, similarities and every measure. Earlier ones there go. The CSV file is made for spreadsheets: a text that would be read as a
+// formula gets an apostrophe before it; the JSON lines are exact.
+void write_predictions(const std::filesystem::path& folder, const SplitRecords& records, const SplitResult& result,
+                       std::span<const MeasureInfo> measures);
 
 // A table (.csv, .jsonl or .xlsx) with the columns ticket_id (or ticketid, id) and urgency, category, resolution; or `answer`, the text
 // that a model replied, from which the first JSON object is read. Missing cells are missing answers. Throws Error(kBadInput) naming file

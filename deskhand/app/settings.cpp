@@ -142,7 +142,6 @@ SystemSettings read_system(TomlSection section, const DeskSettings& desk, const 
   SystemSettings system{.decoder = desk.models.decoder, .cases = desk.answer.cases};
   section.read("name", system.name);
   if (system.name.empty()) throw Error(ExitCode::kUsage, "desk.toml: every [[evaluate.systems]] must have a name");
-  section.read("kind", system.kind);
   section.read("decoder", system.decoder);
   if (!system.decoder.empty() && fs::exists(folder / system.decoder)) system.decoder = (folder / system.decoder).string();
   section.read("cases", system.cases, 0, 20);

@@ -40,8 +40,8 @@ struct AnswerSettings {
 // One system of an evaluation.
 struct SystemSettings {
   std::string name;
-  std::string kind = "raw";           // raw, lora, hybrid, file
-  std::string decoder;                // empty: the desk's
+  std::string kind = "raw";           // raw, file
+  std::string decoder;                // empty: no language model, the cases decide
   int cases = 3;                      // shown to the model
   Witness decide = Witness::kModel;   // who decides the labels
   bool mend = false;                  // a resolution that no case supports is replaced by the best case's

@@ -82,7 +82,7 @@ std::vector<std::string> findings(const Evaluation& evaluation) {
   if (split.leakage.test > 0 && split.leakage.leaked > 0)
     sentences.push_back(
         fmt::format("{} of {} held-out tickets have a near copy among the tickets learnt from: figures on this split flatter "
-                    "systems that remember; look at the grouped split.",
+                    "systems that remember; a grouped split keeps copies on one side.",
                     split.leakage.leaked, split.leakage.test));
   sentences.insert(sentences.end(), split.warnings.begin(), split.warnings.end());
   return sentences;

@@ -80,6 +80,7 @@ HeldOutTruth::HeldOutTruth(const SplitRecords& records) : records_(records), cat
 Matched HeldOutTruth::match(const SystemAnswers& answers, double above, ThreadPool& pool) const {
   Matched matched;
   matched.system = &answers;
+  matched.warnings = answers.warnings;
   const auto rows = in_ticket_order(records_, answers, matched.warnings);
   const std::size_t count = rows.size();
   matched.urgency.labels = kMaxUrgency;

@@ -83,12 +83,26 @@ Discordant discordant(const Column& a, const Column& b) {
   return count;
 }
 
-void judge_difference(Difference& difference, Better better) {
+void judge_difference(Difference& difference, Better better, bool is_significant) {
   const Estimate& d = difference.difference;
-  difference.matters = d.value && (d.low > 0 || d.high < 0) && (!difference.mcnemar_p || *difference.mcnemar_p < kSignificant);
+  difference.matters = is_significant && d.value && (d.low > 0 || d.high < 0);
   difference.verdict = !difference.matters || better == Better::kNeither ? "cannot tell"
                        : (*d.value > 0) == (better == Better::kHigher)   ? "better"
                                                                          : "worse";
+}
+
+// Of the differences in one measure, with the chance that any is called real by mistake held at .05: Holm 1979, A simple sequentially
+// rejective multiple test procedure. Where McNemar's test applies, the larger of the two p counts.
+void judge_differences(std::span<Difference> differences, Better better) {
+  const auto p_of = [](const Difference& d) { return std::max(d.p.value_or(1), d.mcnemar_p.value_or(0)); };
+  std::vector<Difference*> order;
+  for (Difference& difference : differences) order.push_back(&difference);
+  std::stable_sort(order.begin(), order.end(), [&](const auto* a, const auto* b) { return p_of(*a) < p_of(*b); });
+  bool is_significant = true;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    is_significant = is_significant && p_of(*order[i]) < kSignificant / static_cast<double>(order.size() - i);
+    judge_difference(*order[i], better, is_significant);
+  }
 }
 
 std::string smallness(std::int64_t tickets) {
@@ -168,10 +182,12 @@ SplitResult measure_split(const SplitRecords& records, const MeasureSettings& se
     result.systems.push_back(std::move(system));
   }
 
-  for (std::size_t a = 0; a < matched.size(); ++a)
-    for (std::size_t b = a + 1; b < matched.size(); ++b)
-      for (std::size_t i = 0; i < table.size(); ++i) {
-        if (!is_compared(table[i].info.id) || !result.systems[a].measures[i].value || !result.systems[b].measures[i].value) continue;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (!is_compared(table[i].info.id)) continue;
+    const std::size_t first = result.differences.size();
+    for (std::size_t a = 0; a < matched.size(); ++a)
+      for (std::size_t b = a + 1; b < matched.size(); ++b) {
+        if (!result.systems[a].measures[i].value || !result.systems[b].measures[i].value) continue;
         Difference difference{.a = result.systems[a].identity.name, .b = result.systems[b].identity.name, .measure = table[i].info.id};
         const PairedEstimate paired =
             paired_difference(of(a, i), of(b, i), {.share_of = table[i].is_share ? known(*table[i].column(matched[a])) : 0});
@@ -183,9 +199,10 @@ SplitResult measure_split(const SplitRecords& records, const MeasureSettings& se
           difference.only_b = count.only_b;
           difference.mcnemar_p = mcnemar_exact(count.only_a, count.only_b);
         }
-        judge_difference(difference, table[i].info.better);
         result.differences.push_back(std::move(difference));
       }
+    judge_differences(std::span(result.differences).subspan(first), table[i].info.better);
+  }
   return result;
 }
 
@@ -225,6 +242,7 @@ std::vector<Difference> compare_systems(const Evaluation& a, const SystemResult&
     const auto j = static_cast<std::size_t>(
         std::find_if(b.measures.begin(), b.measures.end(), [&](const auto& other) { return other.id == info.id; }) - b.measures.begin());
     if (!info.per_ticket || j == b.measures.size()) continue;
+    if (info.id == "token_set_above" && a.above != b.above) continue;  // shares above different values say nothing of each other
     Column of_first, of_second;
     for (const auto& ticket : system_a.tickets) {
       const auto found = of_b.find(ticket.ticket_id);
@@ -245,7 +263,7 @@ std::vector<Difference> compare_systems(const Evaluation& a, const SystemResult&
       difference.only_b = apart.only_b;
       difference.mcnemar_p = mcnemar_exact(apart.only_a, apart.only_b);
     }
-    judge_difference(difference, info.better);
+    judge_differences({&difference, 1}, info.better);
     differences.push_back(std::move(difference));
   }
   return differences;

@@ -222,7 +222,7 @@ std::vector<Measure> measure_table(const MeasureSettings& settings) {
        false,
        kNoResolution},
 
-      {{"case_similarity", "Similarity of cases", "Cost", "Mean cosine of the cases shown with the answer.", "", Better::kNeither},
+      {{"case_similarity", "Similarity of cases", "Cost", "Mean similarity of the cases found, as the system measures it.", "", Better::kNeither},
        [](M m) { return &m.case_similarity; },
        nullptr,
        false,

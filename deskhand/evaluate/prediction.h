@@ -59,6 +59,7 @@ struct SystemAnswers {
   std::vector<Prediction> validation;   // labels of tickets outside the test part, for temperature scaling; may be empty
   std::vector<HeldOutTicket> validation_truth;
   std::optional<double> peak_bytes;  // of the process while it answered
+  std::vector<std::string> warnings;  // what a reader of its figures must know
 };
 
 // All that one split is measured from.

@@ -53,6 +53,7 @@ struct Decision {
   std::vector<DecisionCase> cases;                         // best first
   double avg_similarity = 0;                               // of `cases`
   bool no_precedent = false;
+  bool model_failed = false;  // a model was asked and gave no answer: cases alone decided
   std::vector<Support> support;  // (sentences of the resolution)
   DecisionStatistics statistics;
   std::vector<std::string> warnings;  // for the person who reads it

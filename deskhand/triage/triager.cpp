@@ -224,7 +224,8 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
   }
   if (!decision.cases.empty()) decision.avg_similarity /= static_cast<double>(decision.cases.size());
   if (decision.no_precedent) decision.warnings.push_back("No past case is like this ticket; no case was used.");
-  if (!answer && !answer.error().empty())
+  decision.model_failed = !answer && !answer.error().empty();
+  if (decision.model_failed)
     decision.warnings.push_back(fmt::format("The model gave no answer, past cases decided: {}", answer.error()));
 
   const std::array<const LabelCalibration*, 2> calibrations = {&parts_.confidence.urgency, &parts_.confidence.category};
