@@ -138,7 +138,7 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
   if (const auto dropped = drop_empty(split.test); dropped > 0)
     split.warnings.push_back(fmt::format("{} held-out tickets without a problem text were left out", dropped));
   if (scope.limit > 0 && scope.limit < static_cast<std::int64_t>(split.test.size())) {
-    split.warnings.push_back(fmt::format("measured on {} of {} held-out tickets, drawn at random", scope.limit, split.test.size()));
+    split.warnings.push_back(fmt::format("Measured on {} of {} held-out tickets, drawn at random.", scope.limit, split.test.size()));
     split.test = draw(split.test, scope.limit, desk.settings.evaluate.seed);
   }
   if (split.test.empty() || split.train.empty())

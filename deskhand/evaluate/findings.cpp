@@ -72,7 +72,7 @@ std::vector<std::string> findings(const Evaluation& evaluation) {
     const auto* second = cheap_wins ? model : cheap;
     const std::string sentence = fmt::format(
         "{} {}: {}; {} {}: {}; {}.", first->identity.name, does, amount(first->measures[i], is_share),
-        cheap_wins ? "the best system with a language model or a file's answers," : "the best cheap baseline,", second->identity.name,
+        cheap_wins ? "the best system that is no baseline," : "the best cheap baseline,", second->identity.name,
         amount(second->measures[i], is_share), is_clear ? "the difference is more than chance" : "chance alone may explain the difference");
     (cheap_wins ? losses : wins).push_back((cheap_wins ? "A cheap baseline wins: " : "") + sentence);
   }
