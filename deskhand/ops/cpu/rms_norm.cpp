@@ -64,8 +64,10 @@ void rms_norm_backward_row(float* d_x, const float* d_out, const float* x, const
 
 template <class D>
 void weight_slope_at(D d, float* d_weight, const float* d_out, const float* x, float scale) {
-  const auto slope = hn::Mul(hn::Mul(hn::LoadU(d, d_out), hn::LoadU(d, x)), hn::Set(d, scale));
-  hn::StoreU(hn::Add(hn::LoadU(d, d_weight), slope), d, d_weight);
+  // One rounding said outright: left to the compiler, vectors are contracted and single columns are not, and which columns stand alone
+  // depends on the threads.
+  const auto product = hn::Mul(hn::LoadU(d, d_out), hn::LoadU(d, x));
+  hn::StoreU(hn::MulAdd(product, hn::Set(d, scale), hn::LoadU(d, d_weight)), d, d_weight);
 }
 
 void rms_norm_weight_row(float* d_weight, const float* d_out, const float* x, std::int64_t width, float scale) {
