@@ -95,9 +95,9 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
       confidence = std::move(fitted);
     }
   }
-  if (options.decoder && !desk.settings.models.decoder.empty())
-    model_ = std::make_unique<DeskDecoder>(installed_model(globals.models, desk.settings.models.decoder), desk.settings, engine_.backend,
-                                           confidence.category.labels);
+  const std::string& name = desk.settings.models.decoder;
+  const fs::path decoder = options.decoder && !name.empty() ? installed_model(globals.models, name) : fs::path();
+  if (!decoder.empty()) model_ = std::make_unique<DeskDecoder>(decoder, desk.settings, engine_.backend, confidence.category.labels);
   triager_ = std::make_unique<Triager>(
       TriageParts{.retriever = *retriever_,
                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,
@@ -107,7 +107,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
           .shown_cases = desk.settings.answer.cases, .witness = desk.settings.answer.decide, .clean = desk.settings.import.clean});
   DeskSettings used = desk.settings;
   used.retrieval = retrieval;
-  fingerprint_ = state_of(desk.database, used, model_ ? installed_model(globals.models, desk.settings.models.decoder) : fs::path());
+  fingerprint_ = state_of(desk.database, used, decoder);
 }
 
 Answering::~Answering() = default;

@@ -1,6 +1,5 @@
 // The cheap baselines. What they answer for validation tickets they have not learnt from; what for held-out ones, from everything else.
 #include <algorithm>
-#include <cmath>
 
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/base/interrupt.h"

@@ -6,7 +6,6 @@
 #include "deskhand/app/engine.h"
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/base/error.h"
-#include "deskhand/base/json.h"
 #include "deskhand/evaluate/measure.h"
 #include "deskhand/report/report.h"
 

@@ -22,14 +22,25 @@ std::string describe_split(const SplitSettings& settings) {
   return fmt::format("{}, {:g} %, seed {}", name_of(settings.method), percent, settings.seed);
 }
 
+std::vector<Ticket> draw_tickets(std::span<const Ticket> tickets, std::int64_t count, int seed) {
+  std::vector<Ticket> drawn;
+  const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(seed));
+  for (std::size_t i = 0; i < order.size() && static_cast<std::int64_t>(drawn.size()) < count; ++i)
+    drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
+  return drawn;
+}
+
+std::vector<std::string_view> problem_texts(std::span<const Ticket> tickets) {
+  std::vector<std::string_view> texts;
+  for (const Ticket& ticket : tickets) texts.push_back(problem_text(ticket));
+  return texts;
+}
+
 Split draw_split(const SplitSettings& settings, std::span<const Ticket> tickets, ThreadPool& pool) {
   const auto seed = static_cast<std::uint32_t>(settings.seed);
   switch (settings.method) {
-    case SplitMethod::kGrouped: {
-      std::vector<std::string_view> problems;
-      for (const auto& ticket : tickets) problems.push_back(problem_text(ticket));
-      return grouped_split(near_copy_groups(problems, pool), settings.test_share, seed);
-    }
+    case SplitMethod::kGrouped:
+      return grouped_split(near_copy_groups(problem_texts(tickets), pool), settings.test_share, seed);
     case SplitMethod::kTime: {
       std::vector<std::string> dates;
       for (const auto& ticket : tickets) dates.push_back(ticket.received);

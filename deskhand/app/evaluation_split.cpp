@@ -39,23 +39,10 @@ Parts drawn_parts(TicketStore& store, SplitSettings settings, const std::string&
   return {pick(split.train), pick(split.test), describe_split(settings)};
 }
 
-std::vector<Ticket> draw(const std::vector<Ticket>& tickets, std::int64_t count, int seed) {
-  std::vector<Ticket> drawn;
-  const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(seed));
-  for (std::size_t i = 0; i < order.size() && static_cast<std::int64_t>(drawn.size()) < count; ++i)
-    drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
-  return drawn;
-}
-
 Leakage leakage_of(const EvaluationSplit& split, ThreadPool& pool) {
-  const auto problems = [](const std::vector<Ticket>& tickets) {
-    std::vector<std::string_view> texts;
-    for (const auto& ticket : tickets) texts.push_back(problem_text(ticket));
-    return texts;
-  };
   constexpr std::size_t kExamples = 20;
   const NearCopySettings settings;
-  auto found = leaks(problems(split.train), problems(split.test), pool, settings);
+  auto found = leaks(problem_texts(split.train), problem_texts(split.test), pool, settings);
   Leakage leakage{.test = static_cast<std::int64_t>(split.test.size()),
                   .leaked = static_cast<std::int64_t>(found.size()),
                   .threshold = settings.threshold};
@@ -129,7 +116,7 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
                         .test = std::move(parts.test),
                         .cases = Database(folder / (name + ".db"), Database::Mode::kCreate)};
   const AnswerSettings& answer = desk.settings.answer;
-  for (Ticket& ticket : draw(split.train, answer.held_out + scope.validation, answer.seed))
+  for (Ticket& ticket : draw_tickets(split.train, answer.held_out + scope.validation, answer.seed))
     (static_cast<int>(split.fitting.size()) < answer.held_out ? split.fitting : split.validation).push_back(std::move(ticket));
   const auto drop_empty = [](std::vector<Ticket>& tickets) {
     return std::erase_if(tickets, [](const Ticket& ticket) { return problem_text(ticket).empty(); });
@@ -139,7 +126,7 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
     split.warnings.push_back(fmt::format("{} held-out tickets without a problem text were left out", dropped));
   if (scope.limit > 0 && scope.limit < static_cast<std::int64_t>(split.test.size())) {
     split.warnings.push_back(fmt::format("Measured on {} of {} held-out tickets, drawn at random.", scope.limit, split.test.size()));
-    split.test = draw(split.test, scope.limit, desk.settings.evaluate.seed);
+    split.test = draw_tickets(split.test, scope.limit, desk.settings.evaluate.seed);
   }
   if (split.test.empty() || split.train.empty())
     throw Error(ExitCode::kBadInput,

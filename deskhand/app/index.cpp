@@ -3,11 +3,11 @@
 #include <memory>
 
 #include "deskhand/app/answering.h"
+#include "deskhand/app/draw_split.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/retrieve/parquet.h"
-#include "deskhand/tickets/split.h"
 #include "deskhand/tickets/ticket_store.h"
 #include "deskhand/triage/index_cases.h"
 
@@ -20,16 +20,6 @@ struct Options {
   bool force = false;
   std::string decoder;
 };
-
-// Drawn from the tickets to learn from, so that the test tickets stay unseen; each is judged without its own case.
-std::vector<Ticket> draw_held_out(TicketStore& store, const AnswerSettings& settings) {
-  std::vector<Ticket> tickets = store.all(Part::kNotTest);
-  const auto order = numpy_permutation(static_cast<std::int64_t>(tickets.size()), static_cast<std::uint32_t>(settings.seed));
-  std::vector<Ticket> drawn;
-  for (std::size_t i = 0; i < order.size() && drawn.size() < static_cast<std::size_t>(settings.held_out); ++i)
-    drawn.push_back(tickets[static_cast<std::size_t>(order[i])]);
-  return drawn;
-}
 
 IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem::path& export_folder, bool force) {
   Engine engine(globals.threads, desk.settings.compute);
@@ -47,7 +37,9 @@ IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem
 void fit(Desk& desk, const Globals& globals) {
   Answering answering(desk, globals);
   TicketStore store(desk.database);
-  const auto held_out = draw_held_out(store, desk.settings.answer);
+  // From the tickets to learn from, so that the test tickets stay unseen; each is judged without its own case.
+  const AnswerSettings& answer = desk.settings.answer;
+  const auto held_out = draw_tickets(store.all(Part::kNotTest), answer.held_out, answer.seed);
   Progress progress(
       {.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(held_out.size()), .quiet = globals.quiet});
   std::size_t before = 0;
