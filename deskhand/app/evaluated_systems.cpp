@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kBatch = 4;  // validation tickets asked about and kept at a time; Ctrl-C loses at most these
+
 // SHA-256 of a model file, or of the hashes of a model folder's files. Hashing half a gigabyte takes a second, so it is kept with the
 // file's size and time.
 std::string model_hash(Database& database, const fs::path& path) {
@@ -53,7 +55,8 @@ Prediction prediction_of(const Decision& decision, const std::string& ticket_id,
                         .urgency = decision.urgency,
                         .category = decision.category,
                         .resolution = decision.resolution,
-                        .source = std::string(name_of(decision.resolution_source))};
+                        .source = std::string(name_of(decision.resolution_source)),
+                        .model_failed = decision.model_failed};
   if (decision.urgency == 0) return prediction;  // nothing was decided: a ticket that cleans to nothing
   for (const auto& [label, probability] : decision.urgencies) prediction.urgency_probabilities.push_back(probability);
   prediction.category_probabilities.resize(categories.size());
@@ -199,7 +202,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
 
   std::vector<Prediction> test, validation;
   if (!run.redo) {
-    test = only(run.store.load(system.key, PredictionPart::kTest), split.test);
+    test = run.store.load(system.key, PredictionPart::kTest);  // the key names the held-out tickets too
     validation = only(run.store.load(system.key, PredictionPart::kValidation), split.validation);
   }
   const auto test_left = not_kept(split.test, test), validation_left = not_kept(split.validation, validation);
@@ -228,18 +231,26 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                        .quiet = run.globals.quiet});
     std::vector<std::string> queries;
     for (const Ticket& ticket : test_left) queries.push_back(problem_text(ticket));
+    std::int64_t failed = 0;
     triager.triage(queries, [&](std::size_t i, const Decision& decision) {
-      test.push_back(prediction_of(decision, test_left[i].id, split.categories));
-      run.store.put(system.key, PredictionPart::kTest, {&test.back(), 1});
       progress.advance();
+      failed += decision.model_failed;
+      // A system that is the model alone has no answer then: the cases' votes must not be taken for its word.
+      if (decision.model_failed && settings.decide == Witness::kModel) return;
+      test.push_back(prediction_of(decision, test_left[i].id, split.categories));
+      if (!decision.model_failed) run.store.put(system.key, PredictionPart::kTest, {&test.back(), 1});
     });
-    std::size_t before = 0;
-    const auto judged = triager.judge(validation_left, [&](std::size_t done, std::size_t) {
-      progress.advance(static_cast<std::int64_t>(done - before));
-      before = done;
-    });
-    for (std::size_t i = 0; i < judged.size(); ++i) validation.push_back(prediction_of(judged[i], validation_left[i].id, split.categories));
-    run.store.put(system.key, PredictionPart::kValidation, validation);
+    if (failed > 0) system.answers.warnings.push_back(fmt::format("{} tickets got no answer from the language model", failed));
+    for (std::size_t first = 0; first < validation_left.size(); first += kBatch) {
+      const auto part = std::span(validation_left).subspan(first, std::min(kBatch, validation_left.size() - first));
+      const auto judged = triager.judge(part);
+      std::vector<Prediction> told;
+      for (std::size_t i = 0; i < judged.size(); ++i)
+        if (!judged[i].model_failed) told.push_back(prediction_of(judged[i], part[i].id, split.categories));
+      run.store.put(system.key, PredictionPart::kValidation, told);
+      validation.insert(validation.end(), told.begin(), told.end());
+      progress.advance(static_cast<std::int64_t>(part.size()));
+    }
     if (const auto peak = peak_memory()) run.store.put_peak(system.key, *peak);
     progress.finish();
   }
@@ -301,7 +312,7 @@ void compare_resolutions(const EvaluationRun& run, const EvaluationSplit& split,
     std::vector<Prediction> first_of_each;
     std::unordered_set<std::string_view> ids;
     for (const Prediction& prediction : system.answers.predictions)
-      if (ids.insert(prediction.ticket_id).second) first_of_each.push_back(prediction);
+      if (!prediction.model_failed && ids.insert(prediction.ticket_id).second) first_of_each.push_back(prediction);
     run.store.put(system.key, PredictionPart::kTest, first_of_each);
   }
 }

@@ -42,7 +42,8 @@ struct Prediction {
   std::optional<EncoderSimilarity> similarity;  // none: no encoder, or a text is empty
   std::optional<double> seconds;                // of this ticket's answer
   std::optional<std::int64_t> prompt_tokens, new_tokens;
-  std::string source;  // "model", "case", "none", or a file
+  std::string source;         // "model", "case", "none", or a file
+  bool model_failed = false;  // the language model gave no answer; such a prediction is not kept for another evaluation
 };
 
 // Everything that a system's answers depend on; hashes are SHA-256, empty where the system has no such part.
@@ -58,7 +59,7 @@ struct SystemAnswers {
   std::vector<Prediction> predictions;  // any order
   std::vector<Prediction> validation;   // labels of tickets outside the test part, for temperature scaling; may be empty
   std::vector<HeldOutTicket> validation_truth;
-  std::optional<double> peak_bytes;  // of the process while it answered
+  std::optional<double> peak_bytes;   // of the process while it answered
   std::vector<std::string> warnings;  // what a reader of its figures must know
 };
 

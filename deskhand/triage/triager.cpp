@@ -225,8 +225,7 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
   if (!decision.cases.empty()) decision.avg_similarity /= static_cast<double>(decision.cases.size());
   if (decision.no_precedent) decision.warnings.push_back("No past case is like this ticket; no case was used.");
   decision.model_failed = !answer && !answer.error().empty();
-  if (decision.model_failed)
-    decision.warnings.push_back(fmt::format("The model gave no answer, past cases decided: {}", answer.error()));
+  if (decision.model_failed) decision.warnings.push_back(fmt::format("The model gave no answer, past cases decided: {}", answer.error()));
 
   const std::array<const LabelCalibration*, 2> calibrations = {&parts_.confidence.urgency, &parts_.confidence.category};
   for (std::size_t k = 0; k < 2; ++k) {
@@ -272,24 +271,19 @@ Decision Triager::weigh(Ask& ask, const Expected<ModelAnswer, std::string>& answ
   return decision;
 }
 
-std::vector<Decision> Triager::judge(std::span<const Ticket> closed, const std::function<void(std::size_t, std::size_t)>& progress) const {
+std::vector<Decision> Triager::judge(std::span<const Ticket> closed) const {
+  check_interrupt();
+  std::vector<std::string> problems, ids;
+  for (const Ticket& ticket : closed) {
+    problems.push_back(problem_text(ticket));
+    ids.push_back(ticket.id);
+  }
+  auto asks = prepare(problems, ids, true);
+  const auto answers = ask(asks);
   std::vector<Decision> decisions;
-  const auto batch = static_cast<std::size_t>(settings_.batch);
-  for (std::size_t first = 0; first < closed.size(); first += batch) {
-    check_interrupt();
-    const auto part = closed.subspan(first, std::min(batch, closed.size() - first));
-    std::vector<std::string> problems, ids;
-    for (const Ticket& ticket : part) {
-      problems.push_back(problem_text(ticket));
-      ids.push_back(ticket.id);
-    }
-    auto asks = prepare(problems, ids, true);
-    const auto answers = ask(asks);
-    for (std::size_t i = 0; i < asks.size(); ++i) {
-      decisions.push_back(weigh(asks[i], answers[i]));
-      decisions.back().query = problems[i];
-    }
-    if (progress) progress(first + part.size(), closed.size());
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    decisions.push_back(weigh(asks[i], answers[i]));
+    decisions.back().query = problems[i];
   }
   return decisions;
 }

@@ -52,8 +52,8 @@ class Triager {
   void triage(std::span<const std::string> queries, const std::function<void(std::size_t, const Decision&)>& done) const;
 
   // What would be decided of closed tickets' labels, each without its own case and near copies: one decision a ticket, without resolution.
-  // progress(done, total) after each batch; Ctrl-C throws.
-  std::vector<Decision> judge(std::span<const Ticket> closed, const std::function<void(std::size_t, std::size_t)>& progress = {}) const;
+  // They are asked about together, so give a batch at a time. Ctrl-C throws.
+  std::vector<Decision> judge(std::span<const Ticket> closed) const;
 
   // Weights and their cross-validated report from held-out tickets, by label-only passes: each ticket's own case and near copies are left
   // out. Tickets without text or with labels the desk does not have are passed over. progress(done, total) after each batch; Ctrl-C throws.

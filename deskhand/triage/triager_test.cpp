@@ -173,6 +173,7 @@ TEST_CASE("a model that fails, or throws, leaves the cases to decide and says wh
   CHECK(failed.category == "Stock");
   CHECK(failed.resolution_source == ResolutionSource::kCase);
   CHECK(warns(failed, "out of memory"));
+  CHECK(failed.model_failed);
   desk.model.throws = ExitCode::kTooLarge;
   CHECK(warns(desk.triager().triage("stock is wrong"), "out of order"));
   desk.model.throws = ExitCode::kInterrupted;
