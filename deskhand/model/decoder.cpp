@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
@@ -85,6 +86,11 @@ Decoder Decoder::load(const std::filesystem::path& given) {
   DecoderConfig config = read_decoder_config(file);
   DecoderWeights weights = map_gguf(file.tensors(), config, path.string());
   return {std::move(file), std::move(config), std::move(weights)};
+}
+
+void Decoder::replace_weights(DecoderWeights changed) {
+  std::move(weights_.owned.begin(), weights_.owned.end(), std::back_inserter(changed.owned));
+  weights_ = std::move(changed);
 }
 
 DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {

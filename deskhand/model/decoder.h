@@ -67,6 +67,8 @@ class Decoder {
 
   const DecoderConfig& config() const { return config_; }
   const DecoderWeights& weights() const { return weights_; }
+  // Computes with these from now on: views of this decoder's own weights and of tensors that `changed` owns.
+  void replace_weights(DecoderWeights changed);
   const Gguf* gguf() const { return std::get_if<Gguf>(&file_); }  // null for safetensors; the tokenizer lies in it
   DecoderBuffers make_buffers(DecoderLimits limits) const;
 

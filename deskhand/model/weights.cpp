@@ -11,6 +11,8 @@
 namespace deskhand {
 namespace {
 
+enum Slot : int { kLow = 14 };  // above those of the ops
+
 // Hands out tensors by name and keeps the books: which were missing, which were used.
 class Taker {
  public:
@@ -139,6 +141,19 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
   DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
   for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias};
   linear(on, std::span(parts).first(calls.size()), x);
+  for (const LinearCall& call : calls) {
+    const LoraWeights& pair = call.layer->lora;
+    if (pair.a.empty()) continue;
+    const std::int64_t tokens = x.shape()[0], rank = pair.a.shape()[0];
+    View low = call.low;
+    if (low.empty())
+      low = View(std::span(on.workspace->get<float>(kLow, tokens * rank), static_cast<std::size_t>(tokens * rank)), {tokens, rank});
+    lora(on, call.out, low, x, pair);
+  }
+}
+
+DecoderWeights DecoderWeights::views() const {
+  return {.embedding = embedding, .layers = layers, .final_norm = final_norm, .head = head, .rope_factors = rope_factors, .unused = unused};
 }
 
 DecoderWeights map_hugging_face(const StoredTensors& tensors, const DecoderConfig& config, const std::string& where) {

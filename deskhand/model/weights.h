@@ -12,6 +12,7 @@
 #include "deskhand/model/gguf.h"
 #include "deskhand/model/safetensors.h"
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/lora.h"
 #include "deskhand/tensor/tensor.h"
 
 namespace deskhand {
@@ -20,11 +21,13 @@ namespace deskhand {
 struct Linear {
   ConstView weight;  // (O, I), any dtype
   ConstView bias;    // (O) f32, or empty
+  LoraWeights lora;  // of an adapter; a is empty where there is none
 };
 
 struct LinearCall {
   const Linear* layer = nullptr;
-  View out;  // (N, O)
+  View out;    // (N, O)
+  View low{};  // (N, R): what lora leaves for backward; empty: nobody wants it
 };
 
 // All layers of one input in one pass; at most four.
@@ -50,6 +53,26 @@ struct DecoderWeights {
   std::vector<float> rope_factors;  // (D / 2), each divides its pair's frequency; empty: all 1. GGUF's rope_freqs.weight
   std::vector<std::string> unused;  // tensors of the file that no part asked for
   std::vector<Tensor> owned;        // what had to be widened or moved to a proper address
+
+  DecoderWeights views() const;  // the same parts, borrowed: this one has to live as long
+};
+
+// Where gradients of a decoder's trained parts are added to; an empty view is a part that stays as it is. Shapes are the parts' own, f32.
+struct LinearGradients {
+  View weight, bias;    // (O, I), (O)
+  View lora_a, lora_b;  // (R, I), (O, R)
+};
+struct LayerGradients {
+  View attention_norm;  // (C)
+  LinearGradients q, k, v, attention_out;
+  View feed_forward_norm;  // (C)
+  LinearGradients gate, up, down;
+};
+struct DecoderGradients {
+  View embedding;  // (V, C)
+  std::vector<LayerGradients> layers;
+  View final_norm;       // (C)
+  LinearGradients head;  // its weight alone; where it is tied, embedding's and head's may be one
 };
 
 struct EncoderLayer {
