@@ -53,6 +53,12 @@ void Progress::advance(std::int64_t steps, const std::string& note) {
   if (seconds_between(drawn_, Clock::now()) >= (terminal_ ? 0.1 : 5.0)) draw(false);
 }
 
+void Progress::say(const std::string& message) {
+  if (options_.quiet) return;
+  std::fprintf(stderr, "%s%s\n", terminal_ ? "\r\033[K" : "", message.c_str());
+  if (terminal_ && !finished_) draw(false);
+}
+
 void Progress::finish(const std::string& summary) {
   if (!summary.empty()) note_ = summary;
   draw(true);

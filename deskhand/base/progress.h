@@ -25,6 +25,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::int64_t steps = 1, const std::string& note = "");
+  void say(const std::string& message);           // a line of its own above the progress line; not written if quiet
   void finish(const std::string& summary = "");   // the last line; afterwards nothing more is drawn
   // "embedding cases 120/400 (30 %), 31.2 tickets/s, 9 s left"
   std::string line(double elapsed_s) const;
