@@ -16,18 +16,6 @@ std::int32_t end_of_answer(bool chats, const Tokenizer& tokenizer, const ChatTem
   throw Error(ExitCode::kBadInput, "the model's tokenizer names no token that ends a text, so a model could not learn where to stop");
 }
 
-// Why a ticket cannot teach; empty: it can.
-std::string fault_of(const Ticket& ticket, const TrainingTextSettings& settings) {
-  if (problem_text(ticket).empty()) return "no problem text";
-  if (resolution_text(ticket).find_first_not_of(" \t\r\n") == std::string::npos) return "no resolution";
-  if (ticket.urgency < kMinUrgency || ticket.urgency > kMaxUrgency) return "no urgency";
-  if (ticket.category.empty()) return "no category";
-  const auto& known = settings.prompt.categories;
-  if (settings.format == TrainingFormat::kTriage && std::find(known.begin(), known.end(), ticket.category) == known.end())
-    return fmt::format("the category '{}' is not one of the desk's", ticket.category);
-  return "";
-}
-
 void append(std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& more) {
   ids.insert(ids.end(), more.begin(), more.end());
 }
@@ -72,9 +60,20 @@ TrainingText seed_text(const Ticket& ticket, const Tokenizer& tokenizer) {
 
 }  // namespace
 
+std::string teaching_fault(const Ticket& ticket, const TrainingTextSettings& settings) {
+  if (problem_text(ticket).empty()) return "no problem text";
+  if (resolution_text(ticket).find_first_not_of(" \t\r\n") == std::string::npos) return "no resolution";
+  if (ticket.urgency < kMinUrgency || ticket.urgency > kMaxUrgency) return "no urgency";
+  if (ticket.category.empty()) return "no category";
+  const auto& known = settings.prompt.categories;
+  if (settings.format == TrainingFormat::kTriage && std::find(known.begin(), known.end(), ticket.category) == known.end())
+    return fmt::format("the category '{}' is not one of the desk's", ticket.category);
+  return "";
+}
+
 Expected<TrainingText, std::string> training_text(const Ticket& ticket, std::span<const Case> cases, const TrainingTextSettings& settings,
                                                   const Tokenizer& tokenizer, const ChatTemplate* chat) {
-  if (std::string fault = fault_of(ticket, settings); !fault.empty()) return Unexpected{std::move(fault)};
+  if (std::string fault = teaching_fault(ticket, settings); !fault.empty()) return Unexpected{std::move(fault)};
   TrainingText text =
       settings.format == TrainingFormat::kSeed ? seed_text(ticket, tokenizer) : triage_text(ticket, cases, settings, tokenizer, chat);
   text.example.answer_only = settings.loss_on == LossOn::kAnswer;

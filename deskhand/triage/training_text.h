@@ -29,9 +29,12 @@ struct TrainingText {
   std::int32_t cases_shown = 0, cases_shortened = 0;
 };
 
+// Why a ticket cannot teach: no problem, no resolution, no labels, a category that is not among the prompt's. Empty: it can.
+std::string teaching_fault(const Ticket& ticket, const TrainingTextSettings& settings);
+
 // cases: best first, none of them the ticket's own or a near copy of it; kSeed shows none. chat may be null with kSeed or
-// PromptStyle::kInstruction. The error says why the ticket cannot teach: no problem, no resolution, no labels, a category that is not among
-// the prompt's. Throws Error(kUsage) where the prompt's style needs a chat template that there is none of.
+// PromptStyle::kInstruction. The error is teaching_fault's. Throws Error(kUsage) where the prompt's style needs a chat template that there is
+// none of.
 Expected<TrainingText, std::string> training_text(const Ticket& ticket, std::span<const Case> cases, const TrainingTextSettings& settings,
                                                   const Tokenizer& tokenizer, const ChatTemplate* chat);
 
