@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "deskhand/app/encoder_similarity.h"
+#include "deskhand/app/model_hash.h"
 #include "deskhand/app/prediction_file.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
@@ -21,29 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kBatch = 4;  // validation tickets asked about and kept at a time; Ctrl-C loses at most these
-
-// SHA-256 of a model file, or of the hashes of a model folder's files. Hashing half a gigabyte takes a second, so it is kept with the
-// file's size and time.
-std::string model_hash(Database& database, const fs::path& path) {
-  std::vector<fs::path> files;
-  if (fs::is_directory(path)) {
-    for (const auto& entry : fs::directory_iterator(path))
-      if (entry.is_regular_file()) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-  } else {
-    files.push_back(path);
-  }
-  std::string all;
-  for (const fs::path& file : files) {
-    const std::string name = fmt::format("sha256 {} {} {}", fs::absolute(file).string(), fs::file_size(file),
-                                         fs::last_write_time(file).time_since_epoch().count());
-    std::string hash = kept_text(database, name);
-    if (hash.empty()) keep_text(database, name, hash = sha256_of_file(file));
-    if (files.size() == 1) return hash;
-    all += file.filename().string() + " " + hash + "\n";
-  }
-  return sha256(all);
-}
 
 std::int64_t rank_of_category(const std::vector<std::string>& categories, const std::string& category) {
   const auto at = std::lower_bound(categories.begin(), categories.end(), category);

@@ -4,10 +4,10 @@
 #include <set>
 
 #include "deskhand/app/draw_split.h"
+#include "deskhand/app/fill_cases.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/tickets/ticket_store.h"
-#include "deskhand/triage/index_cases.h"
 
 namespace deskhand {
 namespace {
@@ -63,25 +63,6 @@ std::string hash_of(const std::vector<Ticket>& train, const std::vector<Ticket>&
     hash.update("|");
   }
   return hash.finish();
-}
-
-void fill_cases(EvaluationSplit& split, DeskEncoder* encoder, VectorCache* cache) {
-  CaseStore store(split.cases);
-  std::vector<Case> cases;
-  std::vector<std::string> ids;
-  for (const Ticket& ticket : split.train) {
-    cases.push_back(case_of(ticket));
-    ids.push_back(ticket.id);
-  }
-  store.upsert(cases);
-  store.keep_only(ids);
-  if (!encoder) return;
-  constexpr std::int64_t kChunk = 1024;
-  for (auto part = store.without_vector(encoder->id(), kChunk); !part.empty(); part = store.without_vector(encoder->id(), kChunk)) {
-    std::vector<std::string> problems;
-    for (const Case& one : part) problems.push_back(one.problem);
-    store.put_vectors(encoder->id(), part, cache->embed(problems));
-  }
 }
 
 }  // namespace
@@ -141,7 +122,7 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
   split.categories.assign(categories.begin(), categories.end());
   split.leakage = leakage_of(split, pool);
   split.data_hash = hash_of(split.train, split.test);
-  fill_cases(split, encoder, cache);
+  fill_cases(split.cases, split.train, encoder, cache);
   return split;
 }
 
