@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "deskhand/model/first_rows.h"
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
 #include "deskhand/ops/embed.h"
@@ -13,12 +14,6 @@
 
 namespace deskhand {
 namespace {
-
-// The first rows of a buffer made for the largest pass, as a matrix.
-View first(Tensor& buffer, std::int64_t rows) {
-  const View part = buffer.view().rows(0, rows);
-  return part.reshaped({rows, rows == 0 ? part.shape().last() : part.shape().elements() / rows});
-}
 
 // Rows `kept` (ascending) move to the front.
 void keep_rows(View matrix, std::span<const std::int32_t> kept) {
@@ -49,28 +44,45 @@ LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens, 
       gate(DType::kF32, {tokens, c.feed_forward}),
       up(DType::kF32, {tokens, c.feed_forward}) {
   if (keep == KeepFor::kAnswering) return;
-  x = Tensor(DType::kF32, {tokens, c.width});
   middle = Tensor(DType::kF32, {tokens, c.width});
   attention_rstd = Tensor(DType::kF32, {tokens});
   feed_forward_rstd = Tensor(DType::kF32, {tokens});
   logsumexp = Tensor(DType::kF32, {tokens, c.heads});
 }
 
-DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const double> frequencies, DecoderLimits limit)
-    : limits(limit),
-      x(DType::kF32, {limit.tokens, c.width}),
-      normed(DType::kF32, {limit.tokens, c.width}),
-      layer(c, limit.tokens),
-      cosine(DType::kF32, {limit.positions, c.head_width / 2}),
-      sine(DType::kF32, {limit.positions, c.head_width / 2}),
-      positions(static_cast<std::size_t>(limit.tokens)) {
+RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t count)
+    : cosine(DType::kF32, {count, config.head_width / 2}), sine(DType::kF32, {count, config.head_width / 2}), pairs(config.rope_pairs) {
+  std::vector<double> frequencies = rope_frequencies(config);
+  for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= static_cast<double>(factors[i]);
   std::size_t at = 0;
-  for (std::int64_t position = 0; position < limit.positions; ++position)
+  for (std::int64_t position = 0; position < count; ++position)
     for (const double frequency : frequencies) {
       const double angle = static_cast<double>(position) * frequency;
       cosine.floats()[at] = static_cast<float>(std::cos(angle));
       sine.floats()[at++] = static_cast<float>(std::sin(angle));
     }
+}
+
+DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit)
+    : limits(limit),
+      x(DType::kF32, {limit.tokens, c.width}),
+      normed(DType::kF32, {limit.tokens, c.width}),
+      layer(c, limit.tokens),
+      angles(c, rope_factors, limit.positions),
+      positions(static_cast<std::size_t>(limit.tokens)) {}
+
+void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config) {
+  for (const std::int32_t token : tokens)
+    if (token < 0 || token >= config.vocabulary)
+      throw Error(ExitCode::kBadInput, "the token {} is outside the model's vocabulary of {}; its tokenizer belongs to another model",
+                  token, config.vocabulary);
+}
+
+void count_positions(std::span<std::int32_t> positions, std::span<const std::int32_t> bounds) {
+  DESKHAND_ASSERT(!bounds.empty() && bounds.front() == 0 && bounds.back() == static_cast<std::int32_t>(positions.size()),
+                  "bounds of all rows");
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i)
+    for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) positions[static_cast<std::size_t>(row)] = row - bounds[i];
 }
 
 Decoder Decoder::load(const std::filesystem::path& given) {
@@ -96,9 +108,7 @@ void Decoder::replace_weights(DecoderWeights changed) {
 DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {
   DESKHAND_ASSERT(limits.tokens > 0 && limits.positions > 0, "room for a token");
   limits.positions = std::min(limits.positions, config_.max_positions);
-  std::vector<double> frequencies = rope_frequencies(config_);
-  for (std::size_t i = 0; i < weights_.rope_factors.size(); ++i) frequencies[i] /= static_cast<double>(weights_.rope_factors[i]);
-  return {config_, frequencies, limits};
+  return {config_, weights_.rope_factors, limits};
 }
 
 void Decoder::check(const DecoderBuffers& buffers, const Pass& pass) const {
@@ -107,10 +117,7 @@ void Decoder::check(const DecoderBuffers& buffers, const Pass& pass) const {
   DESKHAND_ASSERT(pass.positions.size() == pass.tokens.size(), "a position for each token");
   if (count > buffers.limits.tokens)
     throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this model was set up for {} at a time", count, buffers.limits.tokens);
-  for (const std::int32_t token : pass.tokens)
-    if (token < 0 || token >= config_.vocabulary)
-      throw Error(ExitCode::kBadInput, "the token {} is outside the model's vocabulary of {}; its tokenizer belongs to another model",
-                  token, config_.vocabulary);
+  check_tokens(pass.tokens, config_);
   for (const std::int32_t position : pass.positions)
     if (position < 0 || position >= buffers.limits.positions)
       throw Error(ExitCode::kTooLarge, "the text is longer than {} tokens, which is what this model was set up for",
@@ -138,10 +145,7 @@ void Decoder::forward_packed(const Backend& on, DecoderBuffers& buffers, std::sp
                              View hidden) const {
   if (static_cast<std::int64_t>(tokens.size()) > buffers.limits.tokens)
     throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this model was set up for {} at a time", tokens.size(), buffers.limits.tokens);
-  DESKHAND_ASSERT(!bounds.empty() && bounds.front() == 0 && bounds.back() == static_cast<std::int32_t>(tokens.size()),
-                  "bounds of all rows");
-  for (std::size_t i = 0; i + 1 < bounds.size(); ++i)
-    for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) buffers.positions[static_cast<std::size_t>(row)] = row - bounds[i];
+  count_positions(std::span(buffers.positions).first(tokens.size()), bounds);
   run(on, buffers, {tokens, std::span(buffers.positions).first(tokens.size()), logit_rows, logits, hidden},
       [&](std::size_t, View out, ConstView q, ConstView k, ConstView v) { attention(on, out, q, k, v, bounds); });
 }
@@ -155,27 +159,29 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
   auto rows = static_cast<std::int64_t>(pass.tokens.size());
   if (rows == 0) return;
   LayerActivations& act = buffers.layer;
-  const RopeTable turns = buffers.rope_table(config_.rope_pairs);
+  const RopeTable turns = buffers.angles.table();
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
 
-  embed(on, first(buffers.x, rows), pass.tokens, weights_.embedding);
+  embed(on, first_rows(buffers.x, rows), pass.tokens, weights_.embedding);
   for (std::size_t number = 0; number < weights_.layers.size(); ++number) {
     const DecoderLayer& layer = weights_.layers[number];
-    rms_norm(on, first(buffers.normed, rows), first(buffers.x, rows), layer.attention_norm, config_.norm_epsilon);
-    const LinearCall qkv[] = {{&layer.q, first(act.q, rows)}, {&layer.k, first(act.k, rows)}, {&layer.v, first(act.v, rows)}};
-    apply(on, qkv, first(buffers.normed, rows));
+    rms_norm(on, first_rows(buffers.normed, rows), first_rows(buffers.x, rows), layer.attention_norm, config_.norm_epsilon);
+    const LinearCall qkv[] = {
+        {&layer.q, first_rows(act.q, rows)}, {&layer.k, first_rows(act.k, rows)}, {&layer.v, first_rows(act.v, rows)}};
+    apply(on, qkv, first_rows(buffers.normed, rows));
     rope(on, heads(act.q), pass.positions, turns);
     rope(on, heads(act.k), pass.positions, turns);
     attend(number, heads(act.attended), heads(act.q), heads(act.k), heads(act.v));
 
     if (number + 1 == weights_.layers.size()) {  // from here on rows no longer see each other: those not asked for can go
       if (pass.logit_rows.empty()) return;
-      keep_rows(first(buffers.x, rows), pass.logit_rows);
-      keep_rows(first(act.attended, rows), pass.logit_rows);
+      keep_rows(first_rows(buffers.x, rows), pass.logit_rows);
+      keep_rows(first_rows(act.attended, rows), pass.logit_rows);
       rows = static_cast<std::int64_t>(pass.logit_rows.size());
     }
-    const View x = first(buffers.x, rows), normed = first(buffers.normed, rows), gate = first(act.gate, rows), up = first(act.up, rows);
-    apply(on, layer.attention_out, normed, first(act.attended, rows));
+    const View x = first_rows(buffers.x, rows), normed = first_rows(buffers.normed, rows), gate = first_rows(act.gate, rows),
+               up = first_rows(act.up, rows);
+    apply(on, layer.attention_out, normed, first_rows(act.attended, rows));
     add(on, x, x, normed);
     rms_norm(on, normed, x, layer.feed_forward_norm, config_.norm_epsilon);
     const LinearCall gate_up[] = {{&layer.gate, gate}, {&layer.up, up}};
@@ -184,8 +190,8 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
     apply(on, layer.down, normed, gate);
     add(on, x, x, normed);
   }
-  const View hidden = pass.hidden.empty() ? first(buffers.normed, rows) : pass.hidden;
-  rms_norm(on, hidden, first(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);
+  const View hidden = pass.hidden.empty() ? first_rows(buffers.normed, rows) : pass.hidden;
+  rms_norm(on, hidden, first_rows(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);
   if (!pass.logits.empty()) head(on, pass.logits, hidden);
 }
 

@@ -24,8 +24,8 @@ struct DecoderLimits {
 enum class KeepFor : std::uint8_t { kAnswering, kBackward };
 
 // What a layer computes on its way. Answering uses one of these for all layers; training gives each layer its own and backward reads from
-// it: the layer's input x and the norms' rstd (both norms), q, k, v and the logsumexp (attention), attended (LoRA on attention_out), gate
-// and up (swiglu; the product is computed again). Frozen weights need no inputs kept, so the normed x is computed again where LoRA wants
+// it: both norms' rstd, q, k, v and the logsumexp (attention), attended, gate and up (swiglu; the product is computed again), and the
+// residual stream between the layer's halves. Frozen weights need no inputs kept, so the normed stream is computed again where LoRA wants
 // it.
 struct LayerActivations {
   LayerActivations(const DecoderConfig& config, std::int64_t tokens, KeepFor keep = KeepFor::kAnswering);
@@ -34,22 +34,36 @@ struct LayerActivations {
   Tensor attended;  // (N, H, D)
   Tensor gate, up;  // (N, F)     answering writes silu(gate) * up over gate
   // For backward alone, else empty.
-  Tensor x, middle;                          // (N, C)  the residual stream before the layer, and between its halves: the norms' inputs
+  Tensor middle;                             // (N, C)
   Tensor attention_rstd, feed_forward_rstd;  // (N)
   Tensor logsumexp;                          // (N, H)
 };
 
+// Cosines and sines of every position that a pass may have.
+struct RopeAngles {
+  // factors: DecoderWeights::rope_factors.
+  RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t positions);
+  RopeTable table() const { return {cosine, sine, pairs}; }
+
+  Tensor cosine, sine;  // (positions, D / 2)
+  RopePairs pairs;
+};
+
 // All that a pass writes besides its results; made once for the largest pass. One for each thread of callers.
 struct DecoderBuffers {
-  DecoderBuffers(const DecoderConfig& config, std::span<const double> frequencies, DecoderLimits limits);
-  RopeTable rope_table(RopePairs pairs) const { return {cosine, sine, pairs}; }
+  DecoderBuffers(const DecoderConfig& config, std::span<const float> rope_factors, DecoderLimits limits);
 
   DecoderLimits limits;
   Tensor x, normed;  // (N, C)  the residual stream; a norm's output, then what is added to x
   LayerActivations layer;
-  Tensor cosine, sine;                  // (positions, D / 2)
+  RopeAngles angles;
   std::vector<std::int32_t> positions;  // of a packed pass
 };
+
+// Throws Error(kBadInput) for a token outside the vocabulary.
+void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config);
+// Positions (N) of texts side by side, each from 0: text i is rows [bounds[i], bounds[i + 1]).
+void count_positions(std::span<std::int32_t> positions, std::span<const std::int32_t> bounds);
 
 class Decoder {
  public:

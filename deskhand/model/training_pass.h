@@ -1,6 +1,8 @@
 // One forward and backward pass of a decoder over packed texts: the sums of the loss, and gradients of whatever is trained. Weights are
-// read as they lie, frozen ones of any dtype; nothing of a frozen matrix's input is kept. What each layer keeps: LayerActivations.
+// read as they lie, frozen ones of any dtype; no input of a frozen matrix is kept. What each layer keeps: LayerActivations. Compute::kAuto
+// means kF32 here.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -17,39 +19,61 @@ class TrainingPass {
     std::int64_t positions = 2048;  // tokens of the longest text
     bool recompute = false;         // keep each layer's input alone and compute the rest again for backward: Chen et al., 2016
   };
-  // Texts side by side that do not see one another; text i is tokens [bounds[i], bounds[i + 1]). Row rows[j]'s next token is to be
+  // Texts side by side that do not see one another; text i is tokens [bounds[i], bounds[i + 1]). The token after row rows[j] is to be
   // targets[j]; rows ascend.
   struct Batch {
     std::span<const std::int32_t> tokens, bounds, rows, targets;
   };
   struct Options {
     float scale = 1;              // of gradients: 1 / all target tokens of the optimizer's step
+    float dropout = 0;            // of every adapter's input
     std::uint64_t seed = 0;       // of dropout, with the next two
     std::uint32_t step = 0;       // of the optimizer
     std::uint32_t first_row = 0;  // rows that earlier passes of this step had
-    float dropout = 0;            // of every adapter's input; 0 while evaluating
   };
 
-  // Makes every buffer. Borrows the weights, whose views may change their values between passes, not their addresses. Throws
-  // Error(kTooLarge) if the memory cannot be had, Error(kUsage) for an adapter on the head, which is trained whole or not at all.
+  // Makes every buffer. Borrows both: values may change between passes, shapes and addresses may not. Throws Error(kTooLarge) if the memory
+  // cannot be had, Error(kUsage) for an adapter on the head, which is trained whole or not at all.
   TrainingPass(const DecoderConfig& config, const DecoderWeights& weights, Limits limits);
 
-  // The sums over all targets. Throws Error(kBadInput) or Error(kTooLarge) as Decoder::forward.
+  // Sums over all targets; no dropout. Throws Error(kBadInput) or Error(kTooLarge) as Decoder::forward.
   HeadLoss evaluate(const Backend& on, const Batch& batch);
   // The same, and gradients times options.scale are added to.
   HeadLoss backward(const Backend& on, const Batch& batch, const DecoderGradients& gradients, const Options& options);
 
-  // Bytes that a pass of these limits holds besides weights, gradients and the products' own scratch.
-  static std::int64_t bytes(const DecoderConfig& config, Limits limits, std::int64_t lora_rank);
+  // Bytes of the buffers; without weights, gradients and the scratch of products. lora_ranks: the sum over a layer's pairs.
+  static std::int64_t bytes(const DecoderConfig& config, Limits limits, std::int64_t lora_ranks);
 
  private:
-  struct Layer;  // one layer's weights, gradients and what it kept
+  static constexpr std::size_t kLinears = 7;  // q, k, v, attention_out, gate, up, down
+  struct Kept {
+    LayerActivations act;
+    std::array<Tensor, kLinears> low;  // (N, R) of each pair, or empty
+  };
 
-  HeadLoss run(const Backend& on, const Batch& batch, const DecoderGradients* gradients, const Options& options);
+  enum class Stretch : std::uint8_t { kWhole, kAllButDown };  // of a layer: backward does not read what it leaves
+
+  HeadLoss forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients);
+  void forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch);
+  // d_x_ goes from the layer's output to its input; to_input false: nobody below wants it.
+  void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
+  Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
+  View rows_of(Tensor& buffer) const;  // of the pass under way, as a matrix
 
   const DecoderConfig& config_;
   const DecoderWeights& weights_;
   Limits limits_;
+  RopeAngles angles_;
+  std::vector<Tensor> inputs_;           // (N, C)     of each layer, then what the last one leaves
+  std::vector<Kept> kept_;               // of each layer; one for all where they are computed again
+  Tensor normed_, delta_, d_x_;          // (N, C)     delta: what is added to the stream, d_normed on the way back
+  Tensor product_, d_product_;           // (N, F)     silu(gate) * up
+  Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
+  Tensor last_rstd_;                     // (M)
+  std::vector<std::int32_t> positions_;  // (N)
+  // Of the pass under way.
+  std::int64_t rows_ = 0;  // N
+  std::span<const std::int32_t> bounds_;
 };
 
 }  // namespace deskhand

@@ -1,0 +1,250 @@
+#include "deskhand/model/training_pass.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "deskhand/model/first_rows.h"
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/attention.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/linear.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/swiglu.h"
+
+namespace deskhand {
+namespace {
+
+// A layer's linears in the order that places are counted in.
+enum Place : std::size_t { kQ, kK, kV, kAttentionOut, kGate, kUp, kDown };
+
+constexpr std::array<Linear DecoderLayer::*, 7> kLinearAt = {
+    &DecoderLayer::q,    &DecoderLayer::k,  &DecoderLayer::v,   &DecoderLayer::attention_out,
+    &DecoderLayer::gate, &DecoderLayer::up, &DecoderLayer::down};
+
+// The layer's linears, each adapter with the dropout of its place: no two places of the model drop alike.
+std::array<Linear, 7> with_dropout(const DecoderLayer& layer, std::size_t number, const TrainingPass::Options& options) {
+  std::array<Linear, 7> linears;
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    linears[i] = layer.*kLinearAt[i];
+    linears[i].lora.dropout = {.probability = options.dropout,
+                               .seed = options.seed,
+                               .step = options.step,
+                               .layer = static_cast<std::uint32_t>(number * linears.size() + i),
+                               .first_row = options.first_row};
+  }
+  return linears;
+}
+
+bool wants_input(const Linear& linear, const LinearGradients& gradients) {
+  return !gradients.weight.empty() || !linear.lora.a.empty();
+}
+
+// What one linear's output owes to its parts and its input. d_x empty: nobody wants it. x may be empty unless wants_input.
+struct LinearBackward {
+  const Linear& linear;
+  const LinearGradients& gradients;
+  View d_x;
+  Into into;
+  ConstView d_out, x, low;
+};
+
+void run(const Backend& on, const LinearBackward& at) {
+  if (!at.gradients.weight.empty()) linear_backward_weight(on, at.gradients.weight, at.d_out, at.x);
+  if (!at.gradients.bias.empty()) linear_backward_bias(on, at.gradients.bias, at.d_out);
+  if (!at.d_x.empty()) linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
+  if (!at.linear.lora.a.empty())
+    lora_backward(on, {at.gradients.lora_a, at.gradients.lora_b, at.d_x}, at.d_out, at.x, at.low, at.linear.lora);
+}
+
+void gather(View out, ConstView in, std::span<const std::int32_t> rows) {
+  const auto step = static_cast<std::size_t>(in.shape()[1]) * sizeof(float);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(out.data() + i * step, in.data() + static_cast<std::size_t>(rows[i]) * step, step);
+}
+
+void scatter(View out, ConstView in, std::span<const std::int32_t> rows) {
+  std::fill(out.floats().begin(), out.floats().end(), 0.f);
+  const auto step = static_cast<std::size_t>(in.shape()[1]) * sizeof(float);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(out.data() + static_cast<std::size_t>(rows[i]) * step, in.data() + i * step, step);
+}
+
+// What answering rounds by itself to be fast, training does not.
+Backend exact(Backend on) {
+  if (on.compute == Compute::kAuto) on.compute = Compute::kF32;
+  return on;
+}
+
+bool is_trained(const LinearGradients& linear) {
+  return !linear.weight.empty() || !linear.bias.empty() || !linear.lora_a.empty() || !linear.lora_b.empty();
+}
+
+// Below it nothing wants a gradient.
+std::size_t lowest_trained(const DecoderGradients& gradients) {
+  if (!gradients.embedding.empty()) return 0;
+  const auto lowest = std::find_if(gradients.layers.begin(), gradients.layers.end(), [](const LayerGradients& layer) {
+    return !layer.attention_norm.empty() || !layer.feed_forward_norm.empty() || is_trained(layer.q) || is_trained(layer.k) ||
+           is_trained(layer.v) || is_trained(layer.attention_out) || is_trained(layer.gate) || is_trained(layer.up) ||
+           is_trained(layer.down);
+  });
+  return static_cast<std::size_t>(lowest - gradients.layers.begin());
+}
+
+}  // namespace
+
+TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& weights, Limits limits)
+    : config_(config),
+      weights_(weights),
+      limits_(limits),
+      angles_(config, weights.rope_factors, std::min(limits.positions, config.max_positions)),
+      normed_(DType::kF32, {limits.tokens, config.width}),
+      delta_(DType::kF32, {limits.tokens, config.width}),
+      d_x_(DType::kF32, {limits.tokens, config.width}),
+      product_(DType::kF32, {limits.tokens, config.feed_forward}),
+      d_product_(DType::kF32, {limits.tokens, config.feed_forward}),
+      d_attended_(DType::kF32, {limits.tokens, config.heads, config.head_width}),
+      d_q_(DType::kF32, {limits.tokens, config.heads, config.head_width}),
+      d_k_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
+      d_v_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
+      last_rstd_(DType::kF32, {limits.tokens}),
+      positions_(static_cast<std::size_t>(limits.tokens)) {
+  if (!weights.head.lora.a.empty())
+    throw Error(ExitCode::kUsage,
+                "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
+                "method, which trains all of it");
+  limits_.positions = std::min(limits.positions, config.max_positions);
+  for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.emplace_back(DType::kF32, Shape{limits.tokens, config.width});
+  for (const DecoderLayer& layer : weights.layers) {
+    if (limits.recompute && !kept_.empty()) break;
+    Kept& kept = kept_.emplace_back(Kept{LayerActivations(config, limits.tokens, KeepFor::kBackward), {}});
+    for (std::size_t i = 0; i < kLinears; ++i)
+      if (const ConstView a = (layer.*kLinearAt[i]).lora.a; !a.empty()) kept.low[i] = Tensor(DType::kF32, {limits.tokens, a.shape()[0]});
+  }
+}
+
+std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int64_t lora_ranks) {
+  const std::int64_t query = c.query_width(), kv = c.kv_width();
+  const std::int64_t kept = 2 * query + 2 * kv + 2 * c.feed_forward + c.width + 2 + c.heads + lora_ranks;
+  const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv + 2;
+  const std::int64_t row = (c.layers + 1) * c.width + (limits.recompute ? 1 : c.layers) * kept + once;
+  return 4 * (limits.tokens * row + std::min(limits.positions, c.max_positions) * c.head_width);
+}
+
+HeadLoss TrainingPass::evaluate(const Backend& on, const Batch& batch) {
+  return forward(exact(on), batch, {}, nullptr);
+}
+
+HeadLoss TrainingPass::backward(const Backend& given, const Batch& batch, const DecoderGradients& gradients, const Options& options) {
+  const Backend on = exact(given);
+  DESKHAND_ASSERT(gradients.layers.size() == weights_.layers.size(), "gradients for each layer, be they empty");
+  const HeadLoss loss = forward(on, batch, options, &gradients);
+  if (batch.rows.empty()) return loss;
+  const std::size_t lowest = lowest_trained(gradients), layers = weights_.layers.size();
+  for (std::size_t number = layers; number-- > lowest;) {
+    if (limits_.recompute && number + 1 < layers) forward_layer(on, number, options, Stretch::kAllButDown);
+    backward_layer(on, number, gradients.layers[number], options, number > lowest || !gradients.embedding.empty());
+  }
+  if (!gradients.embedding.empty()) embed_backward(on, gradients.embedding, batch.tokens, rows_of(d_x_));
+  return loss;
+}
+
+View TrainingPass::rows_of(Tensor& buffer) const {
+  return first_rows(buffer, rows_);
+}
+
+HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients) {
+  rows_ = static_cast<std::int64_t>(batch.tokens.size());
+  bounds_ = batch.bounds;
+  if (rows_ > limits_.tokens)
+    throw Error(ExitCode::kTooLarge, "a pass of {} tokens; training was set up for {} at a time", rows_, limits_.tokens);
+  check_tokens(batch.tokens, config_);
+  DESKHAND_ASSERT(batch.rows.size() == batch.targets.size(), "a target for each row");
+  if (batch.rows.empty()) return {};
+  const auto positions = std::span(positions_).first(batch.tokens.size());
+  count_positions(positions, batch.bounds);
+  if (const auto longest = *std::max_element(positions.begin(), positions.end()); longest >= limits_.positions)
+    throw Error(ExitCode::kTooLarge, "a text of {} tokens; training was set up for {}", longest + 1, limits_.positions);
+
+  embed(on, rows_of(inputs_.front()), batch.tokens, weights_.embedding);
+  for (std::size_t number = 0; number < weights_.layers.size(); ++number) forward_layer(on, number, options, Stretch::kWhole);
+
+  const auto count = static_cast<std::int64_t>(batch.rows.size());
+  const View last = first_rows(normed_, count), hidden = first_rows(delta_, count), rstd = last_rstd_.view().rows(0, count);
+  gather(last, rows_of(inputs_.back()), batch.rows);
+  rms_norm(on, hidden, last, weights_.final_norm, config_.norm_epsilon, rstd);
+  if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets);
+  const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight};
+  const HeadLoss loss = head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale});
+  rms_norm_backward(on, {.d_x = hidden, .d_weight = gradients->final_norm}, hidden, last, weights_.final_norm, rstd);
+  scatter(rows_of(d_x_), hidden, batch.rows);
+  return loss;
+}
+
+void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch) {
+  const DecoderLayer& layer = weights_.layers[number];
+  auto& [act, low] = kept(number);
+  const auto linears = with_dropout(layer, number, options);
+  const auto call = [&](Place at, Tensor& out) {
+    return LinearCall{&linears[at], rows_of(out), low[at].empty() ? View() : rows_of(low[at])};
+  };
+  const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
+  const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
+  const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), normed = rows_of(normed_), delta = rows_of(delta_);
+
+  rms_norm(on, normed, x, layer.attention_norm, config_.norm_epsilon, act.attention_rstd.view().rows(0, rows_));
+  apply(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, normed);
+  rope(on, heads(act.q), positions, angles_.table());
+  rope(on, heads(act.k), positions, angles_.table());
+  attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {}, rows_of(act.logsumexp));
+  apply(on, std::array{call(kAttentionOut, delta_)}, rows_of(act.attended));
+  add(on, middle, x, delta);
+
+  rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon, act.feed_forward_rstd.view().rows(0, rows_));
+  apply(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, normed);
+  if (stretch == Stretch::kAllButDown && low[kDown].empty()) return;
+  swiglu(on, rows_of(product_), rows_of(act.gate), rows_of(act.up));
+  apply(on, std::array{call(kDown, delta_)}, rows_of(product_));
+  add(on, rows_of(inputs_[number + 1]), middle, delta);
+}
+
+void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
+                                  bool to_input) {
+  const DecoderLayer& layer = weights_.layers[number];
+  auto& [act, low] = kept(number);
+  const auto linears = with_dropout(layer, number, options);
+  const auto pull = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x) {
+    run(on, {linears[at], of, d_x, into, d_out, x, low[at].empty() ? ConstView() : rows_of(low[at])});
+  };
+  const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
+  const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);
+  const View gate = rows_of(act.gate), up = rows_of(act.up), product = rows_of(product_), d_product = rows_of(d_product_);
+  const View d_normed = rows_of(delta_);
+
+  if (wants_input(linears[kDown], gradients.down)) swiglu(on, product, gate, up);
+  pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
+  swiglu_backward(on, gate, up, d_product, gate, up);  // from here on gate and up hold their gradients
+  if (wants_input(linears[kGate], gradients.gate) || wants_input(linears[kUp], gradients.up))
+    rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon);
+  pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed);
+  pull(kUp, gradients.up, d_normed, Into::kAdd, up, normed);
+  rms_norm_backward(on, {d_x, Into::kAdd, gradients.feed_forward_norm}, d_normed, middle, layer.feed_forward_norm,
+                    act.feed_forward_rstd.view().rows(0, rows_));
+
+  pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
+  attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
+                     {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_);
+  const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
+  rope(on, heads(d_q_), positions, angles_.table(), true);
+  rope(on, heads(d_k_), positions, angles_.table(), true);
+  if (wants_input(linears[kQ], gradients.q) || wants_input(linears[kK], gradients.k) || wants_input(linears[kV], gradients.v))
+    rms_norm(on, normed, x, layer.attention_norm, config_.norm_epsilon);
+  const View to = to_input || !gradients.attention_norm.empty() ? d_normed : View();
+  pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), normed);
+  pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), normed);
+  pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), normed);
+  if (!to.empty())
+    rms_norm_backward(on, {d_x, Into::kAdd, gradients.attention_norm}, d_normed, x, layer.attention_norm,
+                      act.attention_rstd.view().rows(0, rows_));
+}
+
+}  // namespace deskhand

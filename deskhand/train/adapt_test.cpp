@@ -1,0 +1,126 @@
+#include "deskhand/train/adapt.h"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+#include "deskhand/base/mapped_file.h"
+#include "deskhand/model/training_pass.h"
+#include "deskhand/ops/testing.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
+constexpr double kTolerance = 1e-5;  // of a gradient's largest element: all is f32, the truth was computed in double
+
+// One saved case: a base, an adapter or every weight, three texts, and what transformers and peft make of them.
+struct Golden {
+  explicit Golden(const std::string& name)
+      : expected(Safetensors::open(kGolden / "train/gradients" / (name + ".safetensors"))),
+        base(Decoder::load(kGolden / "models" / base_of(name))),
+        adapter(is_full(name) ? every_weight() : in_base_order(read_adapter(kGolden / "adapters" / name), base.config())) {
+    for (auto& [linear, pair] : adapter.lora)  // as the script does
+      for (Tensor* half : {&pair.a, &pair.b})
+        for (float& value : half->floats()) value *= 0.25f;
+  }
+
+  static bool is_full(std::string_view name) { return name.ends_with("-full"); }
+  static std::string base_of(const std::string& name) {
+    if (is_full(name)) return name.substr(0, name.size() - 5);
+    std::string base = read_text_file(kGolden / "adapters" / name / "base.txt");
+    base.pop_back();
+    return base;
+  }
+  Adapter every_weight() const {
+    return in_base_order(new_adapter({.kind = Backend::Kind::kReference}, base.weights(), base.config(), Method::kFull, {}, 1),
+                         base.config());
+  }
+  std::span<const std::int32_t> integers(const char* name) const { return expected.view(name).as<std::int32_t>(); }
+  TrainingPass::Batch batch() const {
+    return {.tokens = integers("tokens"), .bounds = integers("bounds"), .rows = integers("rows"), .targets = integers("targets")};
+  }
+
+  Safetensors expected;
+  Decoder base;
+  Adapter adapter;
+};
+
+struct Found {
+  HeadLoss sums;
+  std::map<std::string, Tensor> gradients;
+};
+
+Found backward(const Backend& on, Golden& golden, bool recompute = false, float dropout = 0) {
+  const DecoderWeights weights = adapted(golden.base.weights(), golden.adapter, golden.base.config());
+  Parameters parameters = Parameters::of(golden.adapter, 1);
+  TrainingPass pass(golden.base.config(), weights, {.tokens = 32, .positions = 16, .recompute = recompute});
+  const auto batch = golden.batch();
+  Found found;
+  found.sums = pass.backward(on, batch, gradients_of(parameters, golden.base.config()),
+                             {.scale = 1 / static_cast<float>(batch.rows.size()), .dropout = dropout, .seed = 5});
+  for (const auto& entry : parameters.entries()) {
+    Tensor copy(DType::kF32, entry.value.shape());
+    std::copy_n(parameters.gradient(entry).floats().begin(), entry.size, copy.floats().begin());
+    found.gradients.emplace(entry.name, std::move(copy));
+  }
+  return found;
+}
+
+double difference(const Found& found, const Golden& golden) {
+  double worst = 0;
+  std::size_t compared = 0;
+  for (const StoredTensor& stored : golden.expected.tensors().all()) {
+    if (!stored.name.starts_with("d.")) continue;
+    INFO(stored.name);
+    const auto at = found.gradients.find(stored.name.substr(2));
+    REQUIRE(at != found.gradients.end());
+    worst = std::max(worst, testing::worst_difference(at->second.floats(), golden.expected.view(stored.name).floats()));
+    ++compared;
+  }
+  CHECK(compared > 6);
+  return worst;
+}
+
+const char* const kCases[] = {"qwen2-lora", "qwen2-hybrid", "llama-tied-hybrid", "llama-untied-patterns", "llama-tied-full", "qwen2-full"};
+
+}  // namespace
+
+TEST_CASE("loss and every gradient of LoRA, hybrid and full training are those of transformers and peft") {
+  for (const char* name : kCases) {
+    Golden golden(name);
+    const auto means = golden.expected.view("means").floats();
+    const auto rows = static_cast<double>(golden.integers("rows").size());
+    const auto agree = [&](const Backend& on) {
+      const Found found = backward(on, golden);
+      CHECK(found.sums.loss / rows == doctest::Approx(means[0]).epsilon(kTolerance));
+      CHECK(found.sums.entropy / rows == doctest::Approx(means[1]).epsilon(kTolerance));
+      CHECK(static_cast<double>(found.sums.correct) / rows == doctest::Approx(means[2]).epsilon(1e-6));
+      CHECK(difference(found, golden) < kTolerance);
+    };
+    INFO(std::string(name));
+    agree({.kind = Backend::Kind::kReference});
+    for (const CpuFeatures& cpu : testing::feature_levels()) {
+      INFO(cpu.text());
+      testing::Machine machine(2, cpu);
+      agree(machine.on);
+    }
+  }
+}
+
+TEST_CASE("computing a layer again for backward changes no bit, with dropout too") {
+  for (const char* name : {"qwen2-lora", "llama-tied-full"}) {
+    Golden golden(name);
+    testing::Machine machine(2, CpuFeatures::detect());
+    const Found kept = backward(machine.on, golden, false, 0.2f), again = backward(machine.on, golden, true, 0.2f);
+    CHECK(kept.sums.loss == again.sums.loss);
+    for (const auto& [part, gradient] : kept.gradients) {
+      INFO(part);
+      const auto other = again.gradients.at(part).floats();
+      CHECK(std::equal(other.begin(), other.end(), gradient.floats().begin()));
+    }
+  }
+}
+
+}  // namespace deskhand
