@@ -1,13 +1,13 @@
 // deskhand evaluate: the desk's systems measured on held-out tickets, beside cheap baselines, with a report.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <ctime>
 #include <memory>
 #include <set>
 
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/app/prediction_file.h"
+#include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/stopwatch.h"
@@ -28,17 +28,9 @@ struct Options {
   bool models = true, all_splits = false, texts = true, force = false, redo = false;
 };
 
-std::string now() {
-  const std::time_t seconds = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc)};
-}
-
 // "2024-03-01", or "2024-03-01-2" where that is taken.
 std::string free_name(PredictionStore& store) {
-  const std::string day = now().substr(0, 10);
+  const std::string day = utc_now().substr(0, 10);
   std::string name = day;
   for (int number = 2; !store.evaluation(name).empty(); ++number) name = fmt::format("{}-{}", day, number);
   return name;
@@ -151,7 +143,7 @@ void evaluate(const Globals& globals, Options options) {
   EvaluationRecord record;
   record.evaluation = {.name = options.name,
                        .desk = desk.settings.name,
-                       .made = now(),
+                       .made = utc_now(),
                        .version = DESKHAND_VERSION,
                        .measures = measure_list(measure),
                        .resamples = measure.resamples,

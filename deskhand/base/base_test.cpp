@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "deskhand/base/atomic_file.h"
+#include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
@@ -88,6 +90,17 @@ TEST_CASE("a mapped file shows the bytes on disk, also after its pages were give
   CHECK(file.bytes()[19999] == std::byte{'x'});
   CHECK_THROWS_AS(MappedFile(folder.path()), Error);
   CHECK_THROWS_AS(MappedFile(folder.path() / "none"), Error);
+}
+
+TEST_CASE("the time of day is UTC's, to the second") {
+  const auto before = static_cast<std::time_t>(seconds_of_1970());
+  const std::string text = utc_now();
+  const auto after = static_cast<std::time_t>(seconds_of_1970());
+  std::tm utc{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  REQUIRE((end && *end == 0));
+  const std::time_t said = ::timegm(&utc);
+  CHECK((said >= before && said <= after));
 }
 
 TEST_CASE("SHA-256 equals the published vector") {
