@@ -28,6 +28,7 @@ std::string state_text(const TrainingState& s) {
       {{"step", s.step},
        {"place", {{"epoch", s.place.epoch}, {"step", s.place.step}}},
        {"num_tokens", s.num_tokens},
+       {"evaluated", s.evaluated},
        {"updates", s.updates},
        {"skipped", s.skipped},
        {"skipped_in_a_row", s.skipped_in_a_row},
@@ -54,6 +55,7 @@ TrainingState parse_state(std::string_view text, const std::string& where) {
     s.step = whole(json, "step");
     s.place = {.epoch = whole(json.at("place"), "epoch"), .step = whole(json.at("place"), "step")};
     s.num_tokens = whole(json, "num_tokens");
+    s.evaluated = whole(json, "evaluated");
     s.updates = whole(json, "updates");
     s.skipped = whole(json, "skipped");
     s.skipped_in_a_row = whole(json, "skipped_in_a_row");
@@ -171,16 +173,25 @@ void CheckpointFolder::save(const TrainingState& state, std::span<const std::pai
   try {
     write_checkpoint(path_of(state.step), state, tensors);
   } catch (const Error& error) {
-    const auto there = steps();
-    throw Error(error.code(), "{}; {}", error.what(),
-                there.empty() ? "there is no earlier checkpoint, so the run will begin anew"
-                              : fmt::format("{} is whole: make room and resume from there", path_of(there.back()).filename().string()));
+    throw Error(error.code(), "{}; {}", error.what(), what_stays());
   }
   const auto there = steps();
   const std::size_t last = there.size() > static_cast<std::size_t>(keep_) ? there.size() - static_cast<std::size_t>(keep_) : 0;
   std::error_code ignored;  // what cannot be removed only takes room
   for (std::size_t i = 0; i < last; ++i)
     if (there[i] != state.best.step) std::filesystem::remove(path_of(there[i]), ignored);
+}
+
+void CheckpointFolder::remove_after(std::int64_t step) {
+  std::error_code ignored;  // a later save writes over it
+  for (const std::int64_t later : steps())
+    if (later > step) std::filesystem::remove(path_of(later), ignored);
+}
+
+std::string CheckpointFolder::what_stays() const {
+  const auto there = steps();
+  return there.empty() ? "there is no earlier checkpoint, so the run will begin anew"
+                       : fmt::format("{} is whole: make room and resume from there", path_of(there.back()).filename().string());
 }
 
 CheckpointFolder::Found CheckpointFolder::latest() const {

@@ -24,6 +24,7 @@ struct TrainingState {
   std::int64_t step = 0;        // optimizer steps taken
   DataPlace place;              // the next step's
   std::int64_t num_tokens = 0;  // read so far, prompts counted
+  std::int64_t evaluated = -1;  // the last evaluation stood after so many steps; -1: none yet
   std::int64_t updates = 0;     // steps that changed something: Adam's correction counts these
   std::int64_t skipped = 0;     // steps whose loss or gradient was no number; in a row, see skipped_in_a_row
   std::int64_t skipped_in_a_row = 0;
@@ -65,6 +66,9 @@ class CheckpointFolder {
   Found latest() const;  // the last that is whole
   std::filesystem::path path_of(std::int64_t step) const;
   std::vector<std::int64_t> steps() const;  // ascending
+  // Removes those after `step`: what a run that goes on from there will write anew. They were damaged, or `step` would not be the last.
+  void remove_after(std::int64_t step);
+  std::string what_stays() const;  // for a message that ends a run: the last one that is there, and that the run goes on from it
 
  private:
   std::filesystem::path folder_;

@@ -24,6 +24,7 @@ TrainingState state_at(std::int64_t step) {
   state.step = step;
   state.place = {.epoch = 1, .step = step % 7};
   state.num_tokens = 1000 * step;
+  state.evaluated = step - 2;
   state.updates = step - 1;
   state.skipped = 1;
   state.seconds = 0.1 * static_cast<double>(step);
@@ -54,6 +55,7 @@ TEST_CASE("a checkpoint is read back to the bit") {
   CHECK(read.state.step == 12);
   CHECK(read.state.place == expected.place);
   CHECK(read.state.num_tokens == 12000);
+  CHECK(read.state.evaluated == 10);
   CHECK(read.state.updates == 11);
   CHECK(read.state.skipped == 1);
   CHECK(read.state.seconds == expected.seconds);
@@ -125,6 +127,18 @@ TEST_CASE("a damaged checkpoint is passed over with a warning, and what an inter
   CHECK(found.checkpoint->state.step == 3);
   REQUIRE(found.warnings.size() == 1);
   CHECK(found.warnings[0].find("step-00000004") != std::string::npos);
+}
+
+TEST_CASE("a damaged checkpoint of a later step does not outlive the good one that the run goes on from") {
+  const TemporaryFolder folder;
+  const Tensor weights = filled(3, 1);
+  CheckpointFolder checkpoints(folder.path(), 1);
+  checkpoints.save(state_at(3), Tensors{{"w", weights.view()}});
+  std::ofstream(checkpoints.path_of(9)) << "half";
+  checkpoints.remove_after(3);
+  CHECK(checkpoints.steps() == std::vector<std::int64_t>{3});
+  checkpoints.save(state_at(4), Tensors{{"w", weights.view()}});
+  CHECK(checkpoints.latest().checkpoint->state.step == 4);
 }
 
 TEST_CASE("a disk that fills up leaves the last good checkpoint and says so") {
