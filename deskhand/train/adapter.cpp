@@ -279,6 +279,20 @@ void check_modules_to_save(const Adapter& adapter, const PeftConfig& config, con
                   where, config.where, module);
 }
 
+// Of the tensors that a method trains as they are.
+bool is_replaced(std::string_view tensor, Method method, const DecoderConfig& config) {
+  const bool is_head = tensor == "lm_head.weight";
+  switch (method) {
+    case Method::kLora:
+      return false;
+    case Method::kHybrid:
+      return is_head || is_norm(tensor);
+    case Method::kFull:
+      return !is_head || !config.tied_head;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::int64_t Adapter::parameters() const {
@@ -352,14 +366,19 @@ Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const Deco
       for (float& value : pair.a.floats()) value = static_cast<float>((2 * random.uniform() - 1) * bound);
       adapter.lora.emplace(linear.name, std::move(pair));
     }
-    if (method == Method::kLora) return adapter;
   }
-  for (const auto& [name, tensor] : named_tensors(weights, config)) {
-    const bool is_head = name == "lm_head.weight";
-    if (method == Method::kFull ? is_head && config.tied_head : !is_head && !is_norm(name)) continue;
-    adapter.replaced.emplace(name, hugging_face_copy(on, tensor, layer_of(name), config));
-  }
+  for (const auto& [name, tensor] : named_tensors(weights, config))
+    if (is_replaced(name, method, config)) adapter.replaced.emplace(name, hugging_face_copy(on, tensor, layer_of(name), config));
   return adapter;
+}
+
+std::int64_t count_parameters(const DecoderConfig& config, Method method, const LoraSettings& settings) {
+  std::int64_t count = 0;
+  if (method != Method::kFull)
+    for (const LinearShape& linear : wanted_linears(config, settings.targets)) count += settings.r * (linear.outputs + linear.inputs);
+  for (const auto& [name, shape] : tensor_shapes(config))
+    if (is_replaced(name, method, config)) count += shape.elements();
+  return count;
 }
 
 void check_adapter(const Adapter& adapter, const DecoderConfig& config, std::string_view where) {

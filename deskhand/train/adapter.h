@@ -55,6 +55,9 @@ Tensor hugging_face_copy(const Backend& on, ConstView tensor, const std::string&
 Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const DecoderConfig& config, Method method,
                     const LoraSettings& settings, std::uint64_t seed);
 
+// Its parameters(), without making it.
+std::int64_t count_parameters(const DecoderConfig& config, Method method, const LoraSettings& settings);
+
 // The parts fit this model, and every number is finite. Throws Error(kBadInput): the part, its shape and the one wanted. `where`: a file.
 void check_adapter(const Adapter& adapter, const DecoderConfig& config, std::string_view where);
 

@@ -113,6 +113,19 @@ TEST_CASE("a hybrid holds the head and every norm, also where the base ties its 
   CHECK(hybrid.parameters() == 256 * 64 + 5 * 64 + 2 * (2 * 64 * 2 + (64 + 32) * 2));
 }
 
+TEST_CASE("parameters are counted without making them, for every method and for tied heads and own ones") {
+  const LoraSettings settings{.targets = {"q_proj", "down_proj"}, .r = 3};
+  for (const char* name : {"qwen2", "llama-tied"}) {
+    const Decoder decoder = Decoder::load(kGolden / "models" / name);
+    for (const Method method : {Method::kLora, Method::kHybrid, Method::kFull}) {
+      CAPTURE(name);
+      CAPTURE(name_of(method));
+      CHECK(count_parameters(decoder.config(), method, settings) ==
+            new_adapter(plain_backend(), decoder.weights(), decoder.config(), method, settings, 1).parameters());
+    }
+  }
+}
+
 TEST_CASE("a new adapter changes nothing yet, is the same from the same seed, and begins as peft's do") {
   const Decoder decoder = Decoder::load(kGolden / "models/qwen2");
   const LoraSettings settings{.targets = {"all-linear"}, .r = 8};

@@ -34,7 +34,7 @@ Parameters::Parameters(std::vector<Entry> entries) : entries_(std::move(entries)
   second_ = Tensor(DType::kF32, {size_});
 }
 
-Parameters Parameters::of(Adapter& adapter, double plus_ratio) {
+std::vector<Parameters::Entry> Parameters::entries_of(Adapter& adapter, double plus_ratio) {
   std::vector<Entry> entries;
   for (auto& [name, pair] : adapter.lora) {
     entries.push_back({.name = name + ".lora_A.weight", .value = pair.a.view()});
@@ -42,7 +42,7 @@ Parameters Parameters::of(Adapter& adapter, double plus_ratio) {
   }
   for (auto& [name, tensor] : adapter.replaced)
     entries.push_back({.name = name, .value = tensor.view(), .decays = tensor.shape().rank() > 1});
-  return Parameters(std::move(entries));
+  return entries;
 }
 
 View Parameters::part(Tensor& flat, const Entry& entry) const {
@@ -68,9 +68,13 @@ std::vector<std::pair<std::string, ConstView>> Parameters::tensors() const {
 }
 
 void Parameters::load(const std::map<std::string, Tensor>& tensors, std::string_view where) {
-  for (const Entry& entry : entries_) copy_into(entry.value, entry.name, tensors, where);
+  load_values(entries_, tensors, where);
   copy_into(first_, kFirst, tensors, where);
   copy_into(second_, kSecond, tensors, where);
+}
+
+void Parameters::load_values(std::span<const Entry> entries, const std::map<std::string, Tensor>& tensors, std::string_view where) {
+  for (const Entry& entry : entries) copy_into(entry.value, entry.name, tensors, where);
 }
 
 }  // namespace deskhand

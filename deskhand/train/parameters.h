@@ -25,7 +25,8 @@ class Parameters {
 
   explicit Parameters(std::vector<Entry> entries);
   // All of an adapter, pairs first, by name. plus_ratio: of every B. Borrows the adapter's tensors.
-  static Parameters of(Adapter& adapter, double plus_ratio);
+  static std::vector<Entry> entries_of(Adapter& adapter, double plus_ratio);
+  static Parameters of(Adapter& adapter, double plus_ratio) { return Parameters(entries_of(adapter, plus_ratio)); }
 
   std::span<const Entry> entries() const { return entries_; }
   std::int64_t size() const { return size_; }
@@ -43,6 +44,7 @@ class Parameters {
   // another shape.
   std::vector<std::pair<std::string, ConstView>> tensors() const;
   void load(const std::map<std::string, Tensor>& tensors, std::string_view where);
+  static void load_values(std::span<const Entry> entries, const std::map<std::string, Tensor>& tensors, std::string_view where);
 
  private:
   View part(Tensor& flat, const Entry& entry) const;
