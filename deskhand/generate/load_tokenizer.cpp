@@ -41,7 +41,7 @@ std::optional<std::string> jinja_beside(const std::filesystem::path& folder) {
 
 }  // namespace
 
-LoadedTokenizer load_tokenizer(const Gguf& file) {
+PortableTokenizer read_portable_tokenizer(const Gguf& file) {
   const auto text = [&](std::string_view key) { return std::string(file.text(key).value_or("")); };
   TokenizerTables tables;
   tables.where = file.file().path().string();
@@ -58,8 +58,17 @@ LoadedTokenizer load_tokenizer(const Gguf& file) {
   tables.add_bos = file.flag("tokenizer.ggml.add_bos_token");
   tables.add_eos = file.flag("tokenizer.ggml.add_eos_token");
   tables.add_space_prefix = file.flag("tokenizer.ggml.add_space_prefix");
-  LoadedTokenizer loaded{make_tokenizer(tables), std::nullopt};
-  if (const auto jinja = file.text("tokenizer.chat_template")) loaded.chat = recognise(*jinja, *loaded.tokenizer);
+  return {std::move(tables), text("tokenizer.chat_template")};
+}
+
+PortableTokenizer read_portable_tokenizer(const std::filesystem::path& folder) {
+  return {read_tokenizer_tables(folder / "tokenizer.json"), jinja_beside(folder).value_or("")};
+}
+
+LoadedTokenizer load_tokenizer(const Gguf& file) {
+  const PortableTokenizer portable = read_portable_tokenizer(file);
+  LoadedTokenizer loaded{make_tokenizer(portable.tables), std::nullopt};
+  if (!portable.chat_template.empty()) loaded.chat = recognise(portable.chat_template, *loaded.tokenizer);
   return loaded;
 }
 

@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "deskhand/model/gguf.h"
 #include "deskhand/text/chat_template.h"
 #include "deskhand/text/tokenizer.h"
+#include "deskhand/text/tokenizer_json.h"
 
 namespace deskhand {
 
@@ -19,5 +21,13 @@ struct LoadedTokenizer {
 // no known family is Error(kBadInput) too.
 LoadedTokenizer load_tokenizer(const std::filesystem::path& model);
 LoadedTokenizer load_tokenizer(const Gguf& file);
+
+// The same as tables, for files of the other kind; the chat template as the model's files have it, empty where there is none.
+struct PortableTokenizer {
+  TokenizerTables tables;
+  std::string chat_template;
+};
+PortableTokenizer read_portable_tokenizer(const Gguf& file);
+PortableTokenizer read_portable_tokenizer(const std::filesystem::path& folder);  // with tokenizer.json
 
 }  // namespace deskhand

@@ -4,12 +4,15 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "deskhand/base/atomic_file.h"
+#include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/text/bpe.h"
 #include "deskhand/text/chat_template.h"
 #include "deskhand/text/tokenizer_json.h"
 #include "deskhand/text/wordpiece.h"
+#include "tests/temporary_folder.h"
 
 using namespace deskhand;
 namespace fs = std::filesystem;
@@ -109,6 +112,42 @@ TEST_CASE("a GGUF's scores make the same SentencePiece tokenizer as the merges o
     CAPTURE(text);
     CHECK(gguf->encode(text) == json->encode(text));
   }
+}
+
+TEST_CASE("a tokenizer.json as a GGUF's tables makes the same tokenizer, and written back as a tokenizer.json too") {
+  const TemporaryFolder folder;
+  for (const std::string family : {"llama3", "qwen2", "smollm", "gpt2", "tekken", "llama2"}) {
+    CAPTURE(family);
+    const auto json = load_tokenizer_json(kGolden / family / "tokenizer.json");
+    const TokenizerTables tables = read_tokenizer_tables(kGolden / family / "tokenizer.json");
+    const auto gguf = make_tokenizer(tables);
+    std::unique_ptr<Tokenizer> again;
+    if (tables.model == "gpt2") {
+      write_file_atomically(folder.path() / "tokenizer.json", write_tokenizer_json(tables));
+      write_file_atomically(folder.path() / "tokenizer_config.json", write_tokenizer_config(tables, ""));
+      again = load_tokenizer_json(folder.path() / "tokenizer.json");
+      CHECK(again->bos() == json->bos());
+      CHECK(again->eos() == json->eos());
+      CHECK(again->add_bos() == json->add_bos());
+    }
+    CHECK(gguf->size() == json->size());
+    CHECK(gguf->add_bos() == json->add_bos());
+    for (const std::string& text : texts()) {
+      CAPTURE(text);
+      CHECK(gguf->encode(text) == json->encode(text));
+      if (!again) continue;
+      CHECK(gguf->encode_with_specials(text) == json->encode_with_specials(text));
+      CHECK(again->encode(text) == json->encode(text));
+      CHECK(again->encode_with_specials(text) == json->encode_with_specials(text));
+    }
+  }
+}
+
+TEST_CASE("a tokenizer that the other format has no word for is refused with what to do") {
+  CHECK_THROWS_WITH_AS(read_tokenizer_tables(kGolden / "spaced/tokenizer.json"), doctest::Contains("llama.cpp has no name"), Error);
+  CHECK_THROWS_WITH_AS(read_tokenizer_tables(kGolden / "wordpiece/tokenizer.json"), doctest::Contains("WordPiece"), Error);
+  CHECK_THROWS_WITH_AS(write_tokenizer_json(read_tokenizer_tables(kGolden / "llama2/tokenizer.json")),
+                       doctest::Contains("beside the weights"), Error);
 }
 
 TEST_CASE("vocab.txt alone makes the same WordPiece tokenizer as the tokenizer.json") {

@@ -24,6 +24,8 @@ class SpmBpe final : public Tokenizer {
   };
   SpmBpe(const Settings& settings, std::string_view where);
 
+  Prefix prefix() const { return prefix_; }
+
   // Every way to make a token of two others, in the order of its score: what SentencePiece's own search amounts to.
   static std::vector<BpeMerges::Merge> merges_from_scores(const std::vector<std::string>& pieces, const std::vector<float>& scores,
                                                           const std::vector<bool>& usable);

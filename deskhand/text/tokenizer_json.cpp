@@ -640,4 +640,167 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerTables& tables) {
   refuse(where, "the tokenizer model \"{}\" (tokenizer.ggml.model) is not supported; gpt2 and llama are", tables.model);
 }
 
+namespace {
+
+enum TokenType : int32_t { kNormalToken = 1, kUnknownToken, kControlToken, kUserToken, kUnusedToken, kByteToken };
+
+// Steps that cut nothing left out, so that two ways to write the same can be compared.
+std::vector<PreTokenizer::Step> effective(std::vector<PreTokenizer::Step> steps) {
+  std::erase_if(steps, [](const PreTokenizer::Step& step) { return step.pattern.empty() && !step.prefix_space; });
+  return steps;
+}
+
+std::string name_of_pre(const File& file, const std::vector<PreTokenizer::Step>& steps, const std::vector<NormalForm>& forms,
+                        bool ignore_merges) {
+  const auto same = [](const PreTokenizer::Step& a, const PreTokenizer::Step& b) {
+    return a.pattern == b.pattern && a.drop_matches == b.drop_matches && a.drop_gaps == b.drop_gaps && a.prefix_space == b.prefix_space;
+  };
+  for (const char* name : {"llama-bpe", "qwen2", "smollm", "gpt-2", "tekken"}) {
+    const Pre known = pre_by_name(name, file.where);
+    if (known.ignore_merges == ignore_merges && known.normal_forms == forms &&
+        std::equal(known.steps.begin(), known.steps.end(), steps.begin(), steps.end(), same))
+      return name;
+  }
+  throw Error(ExitCode::kUsage,
+              "{}: llama.cpp has no name for the way this tokenizer cuts words; GGUF can be written for those of Llama 3, Qwen2, SmolLM, "
+              "GPT-2 and Mistral",
+              file.where);
+}
+
+void fill_types(const File& file, const Pieces& pieces, TokenizerTables& tables) {
+  const Tree* model = member(file.rest, "model");
+  const std::string unk = text_of(*model, "unk_token");
+  tables.tokens = pieces.text;
+  tables.token_types.assign(pieces.text.size(), kNormalToken);
+  for (std::size_t id = 0; id < pieces.text.size(); ++id) {
+    if (!pieces.is_known[id]) {
+      tables.tokens[id] = fmt::format("[PAD{}]", id);
+      tables.token_types[id] = kUnusedToken;
+    } else if (tables.model == "llama" && hex_byte(pieces.text[id]) >= 0) {
+      tables.token_types[id] = kByteToken;
+    }
+  }
+  if (const Tree* added = member(file.rest, "added_tokens"))
+    for (const Tree& token : *added)
+      tables.token_types[token.at("id").get<std::size_t>()] = flag_of(token, "special") ? kControlToken : kUserToken;
+  if (const auto found = pieces.ids.find(unk); tables.model == "llama" && found != pieces.ids.end())
+    tables.token_types[static_cast<std::size_t>(found->second)] = kUnknownToken;
+}
+
+// What SentencePiece's search would have to go by: the earlier merge wins.
+std::vector<float> scores_of_merges(const File& file, const Pieces& pieces) {
+  std::vector<float> scores(pieces.text.size(), -static_cast<float>(file.merges.size()) - 1);
+  for (std::size_t i = file.merges.size(); i-- > 0;)
+    if (const auto found = pieces.ids.find(file.merges[i].first + file.merges[i].second); found != pieces.ids.end())
+      scores[static_cast<std::size_t>(found->second)] = -static_cast<float>(i);
+  return scores;
+}
+
+}  // namespace
+
+TokenizerTables read_tokenizer_tables(const std::filesystem::path& path) {
+  const File file = read_file(path);
+  const auto tokenizer = make_from(file, path);  // all checks
+  const Pieces pieces = pieces_of(file);
+  const Tree& model = file.rest.at("model");
+  TokenizerTables tables;
+  tables.where = file.where;
+  if (dynamic_cast<const ByteLevelBpe*>(tokenizer.get())) {
+    tables.model = "gpt2";
+    tables.pre = name_of_pre(file, effective(pre_tokenizer_of(file.where, member(file.rest, "pre_tokenizer"))),
+                             normal_forms_of(file.where, member(file.rest, "normalizer")), flag_of(model, "ignore_merges"));
+    for (const auto& [left, right] : file.merges) tables.merges.push_back(left + " " + right);
+  } else if (const auto* spm = dynamic_cast<const SpmBpe*>(tokenizer.get())) {
+    tables.model = "llama";
+    tables.pre = "default";
+    tables.scores = scores_of_merges(file, pieces);
+    tables.add_space_prefix = spm->prefix() != SpmBpe::Prefix::kNever;
+  } else {
+    throw Error(ExitCode::kUsage, "{}: a WordPiece tokenizer has no place in a decoder's GGUF", file.where);
+  }
+  fill_types(file, pieces, tables);
+  tables.bos = tokenizer->bos();
+  tables.eos = tokenizer->eos();
+  tables.unk = tokenizer->unk();
+  tables.pad = tokenizer->pad();
+  tables.add_bos = tokenizer->add_bos();
+  tables.add_eos = tokenizer->add_eos();
+  return tables;
+}
+
+std::string write_tokenizer_json(const TokenizerTables& tables) {
+  if (tables.model != "gpt2")
+    throw Error(ExitCode::kUsage,
+                "{}: its tokenizer is of the kind \"{}\", which is not written as tokenizer.json; put the model's own tokenizer.json and "
+                "tokenizer_config.json beside the weights",
+                tables.where, tables.model);
+  const auto tokenizer = make_tokenizer(tables);  // all checks
+  const Pre pre = pre_by_name(tables.pre, tables.where);
+  Tree added = Tree::array(), vocabulary = Tree::object(), steps = Tree::array();
+  for (std::size_t id = 0; id < tables.tokens.size(); ++id) {
+    const int32_t type = tables.token_types.empty() ? kNormalToken : tables.token_types[id];
+    if (type == kNormalToken)
+      vocabulary[tables.tokens[id]] = id;
+    else if (type != kUnusedToken)
+      added.push_back({{"id", id},
+                       {"content", tables.tokens[id]},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
+                       {"special", type != kUserToken}});
+  }
+  for (const PreTokenizer::Step& step : pre.steps)
+    steps.push_back({{"type", "Split"}, {"pattern", {{"Regex", step.pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
+  const auto byte_level = [](bool prefix) {
+    return Tree{{"type", "ByteLevel"}, {"add_prefix_space", prefix}, {"trim_offsets", true}, {"use_regex", false}};
+  };
+  steps.push_back(byte_level(false));
+  DESKHAND_ASSERT(pre.normal_forms.empty() || pre.normal_forms == std::vector{NormalForm::kNfc}, "no family has another");
+  Tree processor = byte_level(false);
+  if (tokenizer->add_bos()) {
+    const std::string bos(tokenizer->token_bytes(*tokenizer->bos()));
+    const Tree sequence = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, pair = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+    const Tree first = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
+    processor = {{"type", "TemplateProcessing"},
+                 {"single", Tree::array({first, sequence})},
+                 {"pair", Tree::array({first, sequence, pair})},
+                 {"special_tokens", {{bos, {{"id", bos}, {"ids", Tree::array({*tokenizer->bos()})}, {"tokens", Tree::array({bos})}}}}}};
+  }
+  const Tree whole = {{"version", "1.0"},
+                      {"truncation", nullptr},
+                      {"padding", nullptr},
+                      {"added_tokens", std::move(added)},
+                      {"normalizer", pre.normal_forms.empty() ? Tree() : Tree{{"type", "NFC"}}},
+                      {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}}},
+                      {"post_processor", std::move(processor)},
+                      {"decoder", byte_level(true)},
+                      {"model",
+                       {{"type", "BPE"},
+                        {"dropout", nullptr},
+                        {"unk_token", nullptr},
+                        {"continuing_subword_prefix", nullptr},
+                        {"end_of_word_suffix", nullptr},
+                        {"fuse_unk", false},
+                        {"byte_fallback", false},
+                        {"ignore_merges", pre.ignore_merges},
+                        {"vocab", std::move(vocabulary)},
+                        {"merges", tables.merges}}}};
+  return whole.dump() + "\n";
+}
+
+std::string write_tokenizer_config(const TokenizerTables& tables, std::string_view chat_template) {
+  Tree config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+  const auto token = [&](const char* key, std::optional<int32_t> id) {
+    if (id && *id >= 0 && static_cast<std::size_t>(*id) < tables.tokens.size()) config[key] = tables.tokens[static_cast<std::size_t>(*id)];
+  };
+  token("bos_token", tables.bos);
+  token("eos_token", tables.eos);
+  token("unk_token", tables.unk);
+  token("pad_token", tables.pad);
+  if (tables.add_bos) config["add_bos_token"] = *tables.add_bos;
+  if (!chat_template.empty()) config["chat_template"] = chat_template;
+  return config.dump(2) + "\n";
+}
+
 }  // namespace deskhand

@@ -31,4 +31,12 @@ struct TokenizerTables {
 };
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerTables& tables);
 
+// A tokenizer.json as GGUF's tables, and byte-level tables ("gpt2") as a tokenizer.json: the tokenizers made of either are the same. Throw
+// Error(kUsage) for what the other format has no word for: a pre-tokenizer that llama.cpp does not know, WordPiece; SentencePiece's tables
+// as a tokenizer.json.
+TokenizerTables read_tokenizer_tables(const std::filesystem::path& tokenizer_json);
+std::string write_tokenizer_json(const TokenizerTables& tables);
+// What stands beside it: which tokens begin, end and fill a text, and the chat template, empty for none.
+std::string write_tokenizer_config(const TokenizerTables& tables, std::string_view chat_template);
+
 }  // namespace deskhand
