@@ -64,7 +64,7 @@ std::string type_text(std::uint32_t number) {
 // Walks the mapped bytes; whatever would go beyond their end is refused before it is read.
 class Cursor {
  public:
-  explicit Cursor(const MappedFile& file) : bytes_(file.bytes()), where_(file.path().string()) {}
+  explicit Cursor(const MappedFile& file, std::size_t at = 0) : bytes_(file.bytes()), at_(at), where_(file.path().string()) {}
 
   template <class T>
   T take(std::string_view what) {
@@ -101,7 +101,7 @@ class Cursor {
                   where_, what, at_, bytes_.size());
   }
   std::span<const std::byte> bytes_;
-  std::size_t at_ = 0;
+  std::size_t at_;
   std::string where_;
 };
 
@@ -296,6 +296,17 @@ const Gguf::Value* Gguf::find(std::string_view key) const {
   const auto at =
       std::lower_bound(metadata_.begin(), metadata_.end(), key, [](const auto& pair, std::string_view k) { return pair.first < k; });
   return at != metadata_.end() && at->first == key ? &at->second : nullptr;
+}
+
+std::string_view Gguf::raw(std::string_view key) const {
+  const auto at =
+      std::lower_bound(metadata_.begin(), metadata_.end(), key, [](const auto& pair, std::string_view k) { return pair.first < k; });
+  if (at == metadata_.end() || at->first != key) return {};
+  const char* begin = at->first.data() + at->first.size();  // a value stands behind its key
+  Cursor in(file_, static_cast<std::size_t>(begin - reinterpret_cast<const char*>(file_.bytes().data())));
+  const std::size_t from = in.at();
+  take_value(in, key);
+  return {begin, in.at() - from};
 }
 
 template <class T>

@@ -33,6 +33,8 @@ class Gguf {
   std::span<const std::pair<std::string_view, Value>> metadata() const { return metadata_; }  // sorted by key
 
   const Value* find(std::string_view key) const;  // null if the file does not have it
+  // The value as it lies in the file, its type first: what another file can take over unread. Empty if the file does not have it.
+  std::string_view raw(std::string_view key) const;
   // The value of `key`, or nothing if the file does not have it. Throws Error(kBadInput) naming the key if it is of another type; an
   // integer is also a number.
   std::optional<std::int64_t> integer(std::string_view key) const;

@@ -107,6 +107,40 @@ constexpr DecoderNames kHuggingFace = {"model.embed_tokens",
 constexpr DecoderNames kGguf = {"token_embd",   "output_norm",       "output",         "blk.%.attn_norm", "blk.%.attn_q", "blk.%.attn_k",
                                 "blk.%.attn_v", "blk.%.attn_output", "blk.%.ffn_norm", "blk.%.ffn_gate",  "blk.%.ffn_up", "blk.%.ffn_down"};
 
+constexpr std::array kParts = {&DecoderNames::embedding,
+                               &DecoderNames::final_norm,
+                               &DecoderNames::head,
+                               &DecoderNames::attention_norm,
+                               &DecoderNames::q,
+                               &DecoderNames::k,
+                               &DecoderNames::v,
+                               &DecoderNames::attention_out,
+                               &DecoderNames::feed_forward_norm,
+                               &DecoderNames::gate,
+                               &DecoderNames::up,
+                               &DecoderNames::down};
+
+// `name` as `to` calls what `from` calls so; a dot and the tensor's kind stay behind it.
+std::string translated(std::string_view name, const DecoderNames& from, const DecoderNames& to) {
+  for (const auto part : kParts) {
+    const std::string_view pattern = from.*part, before = pattern.substr(0, pattern.find('%'));
+    if (!name.starts_with(before)) continue;
+    std::string_view rest = name.substr(before.size()), number;
+    if (before.size() < pattern.size()) {
+      number = rest.substr(0, std::min(rest.find_first_not_of("0123456789"), rest.size()));
+      const std::string_view after = pattern.substr(before.size() + 1);
+      rest.remove_prefix(number.size());
+      if (number.empty() || !rest.starts_with(after)) continue;
+      rest.remove_prefix(after.size());
+    }
+    if (!rest.empty() && rest.front() != '.') continue;
+    std::string result(to.*part);
+    if (!number.empty()) result.replace(result.find('%'), 1, number);
+    return result.append(rest);
+  }
+  return "";
+}
+
 std::string numbered(std::string_view pattern, std::int64_t layer) {
   std::string name(pattern);
   return name.replace(name.find('%'), 1, std::to_string(layer));
@@ -150,6 +184,14 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
       low = View(std::span(on.workspace->get<float>(kLow, tokens * rank), static_cast<std::size_t>(tokens * rank)), {tokens, rank});
     lora(on, call.out, low, x, pair);
   }
+}
+
+std::string gguf_name(std::string_view hugging_face) {
+  return translated(hugging_face, kHuggingFace, kGguf);
+}
+
+std::string hugging_face_name(std::string_view gguf) {
+  return translated(gguf, kGguf, kHuggingFace);
 }
 
 DecoderWeights DecoderWeights::views() const {

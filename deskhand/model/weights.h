@@ -91,6 +91,11 @@ struct EncoderWeights {
   std::vector<Tensor> owned;
 };
 
+// How a GGUF file calls a decoder's tensor ("blk.3.ffn_up.weight") or layer ("blk.3.ffn_up") by Hugging Face's name for it
+// ("model.layers.3.mlp.up_proj"), and back; empty for what is no part of a decoder.
+std::string gguf_name(std::string_view hugging_face);
+std::string hugging_face_name(std::string_view gguf);
+
 // `where` names the file in messages. Throw Error(kBadInput): the tensor, what it is and what config asks for; or all missing ones.
 DecoderWeights map_hugging_face(const StoredTensors& tensors, const DecoderConfig& config, const std::string& where);
 DecoderWeights map_gguf(const StoredTensors& tensors, const DecoderConfig& config, const std::string& where);
