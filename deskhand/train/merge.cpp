@@ -15,9 +15,9 @@ std::string layer_of(const std::string& tensor) {
   return tensor.substr(0, tensor.rfind('.'));
 }
 
-// weight (O, I) += scale B (O, R) A (R, I), row by row.
-void add_pair(const Backend& on, View weight, const LoraPair& pair) {
-  const auto a = pair.a.floats(), b = pair.b.floats();
+// weight, rows [first, ...) of (O, I), += scale B (O, R) A (R, I), row by row.
+void add_pair(const Backend& on, View weight, const LoraPair& pair, std::int64_t first) {
+  const auto a = pair.a.floats(), b = pair.b.floats().subspan(static_cast<std::size_t>(first * pair.a.shape()[0]));
   const auto out = weight.floats();
   const auto rank = static_cast<std::size_t>(pair.a.shape()[0]), inputs = static_cast<std::size_t>(pair.a.shape()[1]);
   const auto add_rows = [&](std::int64_t begin, std::int64_t end, int) {
@@ -33,16 +33,14 @@ void add_pair(const Backend& on, View weight, const LoraPair& pair) {
     add_rows(0, weight.shape()[0], 0);
 }
 
-Tensor merged_from(const Backend& on, ConstView stored, const DecoderConfig& config, const Adapter& adapter, const std::string& name) {
+Tensor merged_from(const Backend& on, ConstView stored, const DecoderConfig& config, const Adapter& adapter, const std::string& name,
+                   std::int64_t first, std::int64_t count) {
   const auto replaced = adapter.replaced.find(name);
-  Tensor values = replaced != adapter.replaced.end() ? replaced->second.copy() : hugging_face_copy(on, stored, layer_of(name), config);
+  Tensor values = replaced != adapter.replaced.end() ? stored_as(replaced->second.view().rows(first, count), DType::kF32)
+                                                     : hugging_face_copy(on, stored.rows(first, count), layer_of(name), config);
   const auto pair = name.ends_with(".weight") ? adapter.lora.find(layer_of(name)) : adapter.lora.end();
-  if (pair != adapter.lora.end()) add_pair(on, values, pair->second);
+  if (pair != adapter.lora.end()) add_pair(on, values, pair->second, first);
   return values;
-}
-
-bool has_own_head(const DecoderConfig& config, const Adapter& adapter) {
-  return !config.tied_head || adapter.replaced.contains("lm_head.weight") || adapter.lora.contains("lm_head");
 }
 
 Json rope_json(const DecoderConfig& c) {
@@ -91,9 +89,18 @@ std::string config_text(const DecoderConfig& c, bool own_head, DType stored) {
 }  // namespace
 
 Tensor merged_tensor(const Backend& on, const Decoder& base, const Adapter& adapter, const std::string& name) {
+  return merged_rows(on, base, adapter, name, 0, tensor_shapes(base.config()).at(name)[0]);
+}
+
+Tensor merged_rows(const Backend& on, const Decoder& base, const Adapter& adapter, const std::string& name, std::int64_t first,
+                   std::int64_t count) {
   const auto tensors = named_tensors(base.weights(), base.config());
   DESKHAND_ASSERT(tensors.contains(name), "a tensor that the base has");
-  return merged_from(on, tensors.at(name), base.config(), adapter, name);
+  return merged_from(on, tensors.at(name), base.config(), adapter, name, first, count);
+}
+
+bool has_own_head(const DecoderConfig& config, const Adapter& adapter) {
+  return !config.tied_head || adapter.replaced.contains("lm_head.weight") || adapter.lora.contains("lm_head");
 }
 
 void write_merged(const Backend& on, const Decoder& base, const Adapter& adapter, const std::filesystem::path& folder, DType stored,
@@ -133,7 +140,7 @@ void write_merged(const Backend& on, const Decoder& base, const Adapter& adapter
     owned.reserve(shards[i].size());
     std::vector<std::pair<std::string, ConstView>> parts;
     for (const std::string& name : shards[i]) {
-      owned.push_back(stored_as(merged_from(on, tensors.at(name), config, adapter, name), stored));
+      owned.push_back(stored_as(merged_from(on, tensors.at(name), config, adapter, name, 0, shapes.at(name)[0]), stored));
       parts.emplace_back(name, std::as_const(owned.back()).view());
       index["weight_map"][name] = file;
     }

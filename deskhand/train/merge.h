@@ -13,6 +13,12 @@ namespace deskhand {
 // One tensor of the merged model, f32; `name` as in tensor_shapes.
 Tensor merged_tensor(const Backend& on, const Decoder& base, const Adapter& adapter, const std::string& name);
 
+// Rows [first, first + count) of it, for files that are written part by part; whole heads of q and k. A vector is taken whole.
+Tensor merged_rows(const Backend& on, const Decoder& base, const Adapter& adapter, const std::string& name, std::int64_t first,
+                   std::int64_t count);
+// The merged model has a head beside its embedding: the base's own, or one that training untied.
+bool has_own_head(const DecoderConfig& config, const Adapter& adapter);
+
 // config.json, and model.safetensors or shards of at most shard_bytes (but one tensor at least) with their index; memory holds one shard.
 // An adapter without parts writes the base as it is. stored: kF32, kF16 or kBF16. Makes the folder. Throws Error(kBadInput) if the adapter
 // is not for this base, Error(kUsage) for a GGUF whose rotation (Llama 3's factors) config.json cannot name, Error(kCannotWrite).
