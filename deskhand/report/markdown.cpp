@@ -149,4 +149,11 @@ std::string comparison_markdown(const Evaluation& a, const Evaluation& b, std::s
   return text + drawings(figures);
 }
 
+std::string run_comparison_markdown(std::span<const RunCurves> runs, std::span<const Figure> figures) {
+  const std::vector<std::string> findings = findings_of(runs);
+  const ChartTable averages = averages_table(runs);
+  return fmt::format("# Training runs\n\n{}\n\n", markdown(findings.front())) + sentences(std::span(findings).subspan(1)) +
+         "## Averages\n\n" + table(averages.head, averages.rows) + drawings(figures);
+}
+
 }  // namespace deskhand

@@ -476,6 +476,7 @@ constexpr std::array<SectionLink, 7> kSections = {{{"summary", "Summary"},
 constexpr std::array<SectionLink, 2> kSectionsOfNothing = {kSections.front(), kSections.back()};
 constexpr std::array<SectionLink, 5> kCompared = {
     {{"summary", "Summary"}, {"differences", "Differences"}, {"measures", "Measures"}, {"charts", "Charts"}, {"method", "Method"}}};
+constexpr std::array<SectionLink, 2> kRuns = {{{"summary", "Summary"}, {"charts", "Charts"}}};
 
 std::string links(std::span<const SectionLink> sections) {
   std::string text;
@@ -595,6 +596,21 @@ std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<
   text +=
       "</div></section>\n<section id=\"method\" aria-labelledby=\"method-title\">\n<h2 id=\"method-title\">What each measure means</h2>\n";
   return text + definitions(both) + "</section>\n" + std::string(kEnd);
+}
+
+std::string run_comparison_page(std::span<const RunCurves> runs, std::span<const Figure> figures) {
+  std::string names;
+  for (const RunCurves& run : runs) names += (names.empty() ? "" : ", ") + run.name;
+  const std::vector<std::string> findings = findings_of(runs);
+  std::string text = head(names + " · deskhand training runs", "<script src=\"report.js\" defer></script>\n");
+  text += top("Training runs", names, links(kRuns));
+  text += "<section id=\"summary\" aria-labelledby=\"summary-title\">\n<h2 id=\"summary-title\">Summary</h2>\n" +
+          element("p", findings.front(), "class=\"lead\"");
+  if (findings.size() > 1) text += "<div class=\"findings\">" + list(std::span(findings).subspan(1)) + "</div>";
+  text += table(averages_table(runs), "Averages of the runs", "plain texts") + "</section>\n";
+  text += "<section id=\"charts\" aria-labelledby=\"charts-title\">\n<h2 id=\"charts-title\">Charts</h2>\n<div class=\"figures\">\n";
+  for (const Figure& figure : figures) text += figure_html(figure);
+  return text + "</div></section>\n" + std::string(kEnd);
 }
 
 }  // namespace deskhand

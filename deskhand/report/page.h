@@ -7,6 +7,7 @@
 
 #include "deskhand/report/charts.h"
 #include "deskhand/report/report.h"
+#include "deskhand/report/run_comparison.h"
 
 namespace deskhand {
 
@@ -24,6 +25,7 @@ std::string report_page(const Evaluation& evaluation, std::span<const SplitRecor
                         const PageOptions& options);
 std::string comparison_page(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
                             std::span<const Figure> figures, const PageOptions& options);
+std::string run_comparison_page(std::span<const RunCurves> runs, std::span<const Figure> figures);
 
 // The sentence that begins page, report.md and terminal text: the first finding, or what can be said without one.
 std::string first_sentence(const Evaluation& evaluation);
@@ -35,6 +37,7 @@ std::string report_data(const Evaluation& evaluation, std::span<const SplitRecor
 std::string report_markdown(const Evaluation& evaluation, std::span<const Figure> figures, std::span<const std::string> commands);
 std::string comparison_markdown(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
                                 std::span<const Figure> figures);
+std::string run_comparison_markdown(std::span<const RunCurves> runs, std::span<const Figure> figures);
 
 // The measures of both evaluations, and as "systems" those of a ("A: raw") and b ("B: raw"): what a comparison's tables and charts show.
 Evaluation side_by_side(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences);

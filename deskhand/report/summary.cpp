@@ -207,4 +207,21 @@ std::string comparison_text(const Evaluation& a, const Evaluation& b, std::span<
   return finished(std::move(text), options);
 }
 
+std::string run_comparison_text(std::span<const RunCurves> runs, const SummaryOptions& options) {
+  const auto width = static_cast<std::size_t>(std::max(options.width, 60));
+  const std::vector<std::string> findings = findings_of(runs);
+  std::string text = wrapped(findings.front(), width, 0) + "\n" + bullets(std::span(findings).subspan(1), width) + "\n";
+  const ChartTable averages = averages_table(runs);
+  std::vector<std::string> names;
+  std::vector<Column> columns;
+  for (std::size_t c = 1; c < averages.head.size(); ++c) columns.push_back({visible(averages.head[c]), {}});
+  for (const auto& row : averages.rows) {
+    names.push_back(row.front());
+    for (std::size_t c = 1; c < row.size(); ++c) columns[c - 1].cells.push_back(elided(visible(row[c]), 28));
+  }
+  text += tables(names, columns, 0, width);
+  while (text.ends_with("\n\n")) text.pop_back();
+  return finished(std::move(text), options);
+}
+
 }  // namespace deskhand

@@ -169,4 +169,16 @@ void write_comparison(const std::filesystem::path& folder, const Evaluation& a, 
   made.commit();
 }
 
+void write_run_comparison(const std::filesystem::path& folder, std::span<const RunCurves> runs, const ReportOptions& options) {
+  NewFolder made(folder, options.force);
+  std::vector<Figure> figures = draw_runs(runs);
+  for (Figure& figure : figures) choose_printed(figure);
+  made.write("index.html", run_comparison_page(runs, figures));
+  made.write("report.md", run_comparison_markdown(runs, figures));
+  made.write("metrics.json", run_comparison_json(runs));
+  for (const char* name : {"report.css", "report.js"}) made.write(name, report_asset(name));
+  write_drawings(made, figures);
+  made.commit();
+}
+
 }  // namespace deskhand
