@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -73,7 +74,7 @@ class Reader {
  public:
   Reader(EncoderEmbedder& embedder, const Backend& on, std::vector<const std::string*> texts, const EncoderSimilaritySettings& settings)
       : embedder_(embedder), on_(on), settings_(settings), texts_(std::move(texts)), read_(texts_.size()) {
-    on_.compute = Compute::kF32;  // of cosines; the encoder has its own
+    for (int worker = 0; worker < on.pool->size(); ++worker) benches_.push_back(std::make_unique<Bench>(on));
   }
 
   // Reads what these pairs need and is not kept.
@@ -98,19 +99,16 @@ class Reader {
       std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(i * width), width, read_[missing[cut[i]]].pooled.begin());
   }
 
-  EncoderSimilarity compare(const PairOfTexts& pair) {
-    ReadText &candidate = read_[pair.candidate], &reference = read_[pair.reference];
-    candidate.next_use = pair.next_candidate;
-    reference.next_use = pair.next_reference;
-    if (candidate.is_empty() || reference.is_empty()) return {};
-    const auto width = embedder_.width(), rows = static_cast<std::int64_t>(candidate.weights.size()),
-               columns = static_cast<std::int64_t>(reference.weights.size());
-    cosines_.resize(static_cast<std::size_t>(rows * columns));
-    linear(on_, View(cosines_, {rows, columns}), ConstView(candidate.vectors, {rows, width}),
-           ConstView(reference.vectors, {columns, width}));
-    const BertScore score = bert_score(cosines_, candidate.weights, reference.weights);
-    const double cosine = std::inner_product(candidate.pooled.begin(), candidate.pooled.end(), reference.pooled.begin(), 0.0);
-    return {.cosine = std::clamp(cosine, -1.0, 1.0), .bert_precision = score.precision, .bert_recall = score.recall, .bert_f1 = score.f1};
+  // Every pair by one thread: its product is too small to be shared.
+  void compare(std::span<const PairOfTexts> pairs, std::span<EncoderSimilarity> found) {
+    for (const PairOfTexts& pair : pairs) {
+      read_[pair.candidate].next_use = pair.next_candidate;
+      read_[pair.reference].next_use = pair.next_reference;
+    }
+    on_.pool->parallel_for(static_cast<std::int64_t>(pairs.size()), 1, [&](std::int64_t begin, std::int64_t end, int worker) {
+      for (const PairOfTexts& pair : pairs.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)))
+        found[pair.place] = compare(pair, *benches_[static_cast<std::size_t>(worker)]);
+    });
   }
 
   // Keeps of these pairs' texts what is needed again, the nearest use first, as far as the memory goes.
@@ -127,12 +125,38 @@ class Reader {
   }
 
  private:
+  // What a thread compares with.
+  struct Bench {
+    explicit Bench(const Backend& backend) : on(backend) {
+      on.pool = &pool;
+      on.workspace = &workspace;
+      on.compute = Compute::kF32;  // of cosines; the encoder has its own
+    }
+    ThreadPool pool{1};
+    Workspace workspace;
+    Backend on;
+    std::vector<float> cosines;
+  };
+
+  EncoderSimilarity compare(const PairOfTexts& pair, Bench& at) const {
+    const ReadText &candidate = read_[pair.candidate], &reference = read_[pair.reference];
+    if (candidate.is_empty() || reference.is_empty()) return {};
+    const auto width = embedder_.width(), rows = static_cast<std::int64_t>(candidate.weights.size()),
+               columns = static_cast<std::int64_t>(reference.weights.size());
+    at.cosines.resize(static_cast<std::size_t>(rows * columns));
+    linear(at.on, View(at.cosines, {rows, columns}), ConstView(candidate.vectors, {rows, width}),
+           ConstView(reference.vectors, {columns, width}));
+    const BertScore score = bert_score(at.cosines, candidate.weights, reference.weights);
+    const double cosine = std::inner_product(candidate.pooled.begin(), candidate.pooled.end(), reference.pooled.begin(), 0.0);
+    return {.cosine = std::clamp(cosine, -1.0, 1.0), .bert_precision = score.precision, .bert_recall = score.recall, .bert_f1 = score.f1};
+  }
+
   EncoderEmbedder& embedder_;
   Backend on_;
   const EncoderSimilaritySettings& settings_;
   std::vector<const std::string*> texts_;
   std::vector<ReadText> read_;
-  std::vector<float> cosines_;
+  std::vector<std::unique_ptr<Bench>> benches_;
 };
 
 }  // namespace
@@ -146,7 +170,7 @@ std::vector<EncoderSimilarity> encoder_similarity(EncoderEmbedder& embedder, con
   for (std::size_t first = 0; first < order.size(); first += settings.pairs_at_once) {
     const auto together = std::span(order).subspan(first, std::min(settings.pairs_at_once, order.size() - first));
     reader.read(together);
-    for (const PairOfTexts& pair : together) found[pair.place] = reader.compare(pair);
+    reader.compare(together, found);
     reader.forget();
   }
   return found;

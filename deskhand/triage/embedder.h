@@ -32,7 +32,7 @@ struct EncodedText {
 
 struct EmbedderSettings {
   std::int32_t max_pieces = 256;     // of one text, longer ones are cut, as sentence-transformers does; lowered to what the encoder takes
-  std::int64_t batch_tokens = 4096;  // of one pass; raised to hold the longest text that the encoder takes
+  std::int64_t batch_tokens = 1024;  // of one pass, so that what it writes stays near the processor; raised to hold the longest text
 };
 
 class EncoderEmbedder final : public TextEmbedder {

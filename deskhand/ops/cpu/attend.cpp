@@ -19,10 +19,14 @@
 #define DESKHAND_ATTEND_LAYOUT
 namespace deskhand::cpu {
 
-constexpr int kMostRows = 6;       // queries met at once, as multiply_rows takes them
-constexpr std::int64_t kRun = 64;  // keys met at once
+constexpr int kMostRows = 6;  // queries met at once, as multiply_rows takes them
 constexpr std::int64_t kKeysTurned = 8;
 constexpr float kHidden = -1e30f;  // the score of a key that a query may not see
+
+// Keys met at once. Narrow heads have room for more in the first cache level, and meet their maxima and sums half as often.
+inline std::int64_t run_of(std::int64_t width) {
+  return width <= 32 ? 128 : 64;
+}
 
 // Of any set of instructions.
 inline std::int64_t whole_vectors(std::int64_t count) {
@@ -31,6 +35,7 @@ inline std::int64_t whole_vectors(std::int64_t count) {
 
 // Scratch of one block.
 struct AttendScratch {
+  std::int64_t run;
   float* keys;     // (D, run): transposed
   float* values;   // (run, padded D)
   float* queries;  // (rows, D), scaled
@@ -43,19 +48,19 @@ struct AttendScratch {
 
 inline AttendScratch attend_layout(float* at, std::int64_t rows, std::int64_t width) {
   const std::int64_t padded = whole_vectors(width);
-  AttendScratch scratch{};
+  AttendScratch scratch{.run = run_of(width)};
   const auto take = [&at](std::int64_t count) {
     float* piece = at;
     at += (count + 15) / 16 * 16;
     return piece;
   };
-  scratch.keys = take(width * kRun);
-  scratch.values = take(padded * kRun);
+  scratch.keys = take(width * scratch.run);
+  scratch.values = take(padded * scratch.run);
   scratch.queries = take(rows * width);
   scratch.sums = take(rows * padded);
   scratch.largest = take(rows);
   scratch.total = take(rows);
-  scratch.scores = take(kMostRows * kRun);
+  scratch.scores = take(kMostRows * scratch.run);
   scratch.rows = take(kKeysTurned * padded);
   return scratch;
 }
@@ -88,15 +93,15 @@ RunValues load_run(const AttendBlock& block, const AttendScratch& scratch, std::
         rows = reinterpret_cast<const float*>(key_at(key));
       else
         for (std::int64_t i = 0; i < kKeysTurned; ++i) widen(scratch.rows + i * padded, key_at(key + i), type, width);
-      avx2::interleave(rows, one_stream ? block.from.row : padded, width, static_cast<int>(kRun), scratch.keys + key);
+      avx2::interleave(rows, one_stream ? block.from.row : padded, width, static_cast<int>(scratch.run), scratch.keys + key);
     }
 #endif
   for (; key < count; ++key) {
     widen(scratch.rows, key_at(key), type, width);
-    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = scratch.rows[i];
+    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * scratch.run + key] = scratch.rows[i];
   }
   for (; key < whole_vectors(count); ++key)
-    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * kRun + key] = 0;
+    for (std::int64_t i = 0; i < width; ++i) scratch.keys[i * scratch.run + key] = 0;
   if (one_stream && width == padded) return {reinterpret_cast<const float*>(value_at(0)), block.from.row};
   for (key = 0; key < count; ++key) {
     float* const value = scratch.values + key * padded;
@@ -138,20 +143,22 @@ void attend_block(const AttendBlock& block, float* memory) {
   }
   std::fill_n(scratch.sums, rows * padded, 0.0f);
   const std::int64_t most = block.seen + (block.causal ? block.tokens - 1 : 0);
-  for (std::int64_t first = 0; first < most; first += kRun) {
-    const std::int64_t keys = std::min(kRun, most - first), padded_keys = whole_vectors(keys);
+  for (std::int64_t first = 0; first < most; first += scratch.run) {
+    const std::int64_t keys = std::min(scratch.run, most - first), padded_keys = whole_vectors(keys);
     const RunValues values = load_run(block, scratch, first, keys);
     for (std::int64_t row = 0; row < rows; row += kMostRows) {
       const int count = static_cast<int>(std::min<std::int64_t>(kMostRows, rows - row));
       if (block.causal && block.seen + (row + count - 1) / block.heads <= first) continue;  // none of them sees any of these keys
-      multiply_rows(count, scratch.queries + row * width, width, scratch.keys, kRun, width, scratch.scores, kRun, padded_keys, nullptr);
+      multiply_rows(count, scratch.queries + row * width, width, scratch.keys, scratch.run, width, scratch.scores, scratch.run, padded_keys,
+                    nullptr);
       float keep[kMostRows];
       for (int r = 0; r < count; ++r) {
         const std::int64_t visible = block.seen + (block.causal ? (row + r) / block.heads : 0) - first;
-        for (std::int64_t key = std::max<std::int64_t>(visible, 0); key < padded_keys; ++key) scratch.scores[r * kRun + key] = kHidden;
-        keep[r] = soften(scratch.scores + r * kRun, padded_keys, scratch.largest[row + r], scratch.total[row + r]);
+        for (std::int64_t key = std::max<std::int64_t>(visible, 0); key < padded_keys; ++key)
+          scratch.scores[r * scratch.run + key] = kHidden;
+        keep[r] = soften(scratch.scores + r * scratch.run, padded_keys, scratch.largest[row + r], scratch.total[row + r]);
       }
-      multiply_rows(count, scratch.scores, kRun, values.first, values.step, keys, scratch.sums + row * padded, padded, padded, keep);
+      multiply_rows(count, scratch.scores, scratch.run, values.first, values.step, keys, scratch.sums + row * padded, padded, padded, keep);
     }
   }
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -182,8 +189,8 @@ HWY_AFTER_NAMESPACE();
 namespace deskhand::cpu {
 
 std::int64_t attend_scratch(std::int64_t heads, std::int64_t width) {
-  const std::int64_t rows = block_tokens(heads) * heads, padded = whole_vectors(width);
-  return 2 * padded * kRun + 2 * rows * padded + 2 * rows + kMostRows * kRun + kKeysTurned * padded + 8 * 16;
+  const std::int64_t rows = block_tokens(heads) * heads, padded = whole_vectors(width), run = run_of(width);
+  return 2 * padded * run + 2 * rows * padded + 2 * rows + kMostRows * run + kKeysTurned * padded + 8 * 16;
 }
 
 void attend(const Backend& on, const AttendBlock& block, float* scratch) {

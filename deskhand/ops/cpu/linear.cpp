@@ -95,8 +95,18 @@ void multiply_few(const Backend& on, std::span<const LinearPart> parts, ConstVie
   });
 }
 
+void quantise_tiles(const Backend& on, const InputTiles& tiles, ConstView x) {
+  const std::int64_t inputs = tiles.inputs, tokens = x.shape()[0], width = tiles.width;
+  split(on, (tokens + width - 1) / width, std::max<std::int64_t>(1, 16384 / (inputs * width)),
+        [&](std::int64_t begin, std::int64_t end, int) {
+          for (std::int64_t tile = begin; tile < end; ++tile)
+            avx512::quantise_tile(x.floats().data() + tile * width * inputs, static_cast<int>(std::min(width, tokens - tile * width)),
+                                  tiles, tile);
+        });
+}
+
 // Quantises token by token, then deals each row out to its column of the tile.
-void quantise_tiles(const Backend& on, const InputTiles& tiles, ConstView x, std::byte* scratch, std::size_t scratch_bytes) {
+void quantise_tiles_by_rows(const Backend& on, const InputTiles& tiles, ConstView x, std::byte* scratch, std::size_t scratch_bytes) {
   const std::int64_t inputs = tiles.inputs, blocks = inputs / kBlock, tokens = x.shape()[0];
   const int width = tiles.width;
   const std::int64_t count = (tokens + width - 1) / width;
@@ -166,7 +176,10 @@ void multiply_many(const Backend& on, std::span<const LinearPart> parts, ConstVi
   };
   const std::size_t panel_bytes = lay_out_panel(Pieces(nullptr));  // more than a row of quantised inputs needs
   std::byte* const scratch = on.workspace->get(kPanels, panel_bytes * static_cast<std::size_t>(on.pool->size())).data();
-  quantise_tiles(on, tiles, x, scratch, panel_bytes);
+  if (wide)
+    quantise_tiles(on, tiles, x);
+  else
+    quantise_tiles_by_rows(on, tiles, x, scratch, panel_bytes);
   for_units(on, parts, height, 1, false, [&](const RowTask& task, int worker) {
     Panel mine;
     Pieces pieces(scratch + static_cast<std::size_t>(worker) * panel_bytes);

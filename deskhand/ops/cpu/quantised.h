@@ -83,6 +83,8 @@ void multiply_panel(const RowTask& task, const Panel& panel, const InputTiles& x
 
 namespace avx512 {
 constexpr int kPanelRows = 32, kTileTokens = 6;
+// 1 to 6 tokens, rows of x one behind another, become tile number `tile`; tokens that are not there are zeros.
+void quantise_tile(const float* x, int tokens, const InputTiles& tiles, std::int64_t tile);
 void dot_rows(const RowTask& task, const InputRows& x, std::int64_t first_token, int tokens);  // tokens 1..4
 void multiply_panel(const RowTask& task, const Panel& panel, const InputTiles& x, std::int64_t tokens);
 }  // namespace avx512
