@@ -105,6 +105,11 @@ void Decoder::replace_weights(DecoderWeights changed) {
   weights_ = std::move(changed);
 }
 
+void Decoder::release_file() const {
+  if (const Gguf* one = gguf()) return one->file().release(one->file().bytes());
+  for (const MappedFile& file : std::get<Safetensors>(file_).files()) file.release(file.bytes());
+}
+
 DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {
   DESKHAND_ASSERT(limits.tokens > 0 && limits.positions > 0, "room for a token");
   limits.positions = std::min(limits.positions, config_.max_positions);

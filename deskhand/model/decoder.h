@@ -83,6 +83,8 @@ class Decoder {
   const DecoderWeights& weights() const { return weights_; }
   // Computes with these from now on: views of this decoder's own weights and of tensors that `changed` owns.
   void replace_weights(DecoderWeights changed);
+  // Hint: the file's pages that were read stop counting as this process's memory; what is needed again is read again.
+  void release_file() const;
   const Gguf* gguf() const { return std::get_if<Gguf>(&file_); }  // null for safetensors; the tokenizer lies in it
   DecoderBuffers make_buffers(DecoderLimits limits) const;
 

@@ -75,6 +75,19 @@ Backend exact(Backend on) {
   return on;
 }
 
+// A text's own rows behind the `shared` rows that the pass begins with.
+struct OwnRows {
+  std::int64_t shared, first, count;
+
+  std::int64_t whole() const { return shared + count; }
+  void gather(Tensor& out, const Tensor& in) const {
+    copy(out.view().rows(0, shared), in.view().rows(0, shared));
+    copy(out.view().rows(shared, count), in.view().rows(first, count));
+  }
+  void put_back(Tensor& out, const Tensor& in) const { copy(out.view().rows(first, count), in.view().rows(shared, count)); }
+  static void copy(View out, ConstView in) { std::memcpy(out.data(), in.data(), in.raw().size()); }
+};
+
 bool is_trained(const LinearGradients& linear) {
   return !linear.weight.empty() || !linear.bias.empty() || !linear.lora_a.empty() || !linear.lora_b.empty();
 }
@@ -107,6 +120,7 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
       d_k_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
       d_v_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
       last_rstd_(DType::kF32, {limits.tokens}),
+      whole_(whole_text(config, std::min(limits.positions, config.max_positions))),
       positions_(static_cast<std::size_t>(limits.tokens)) {
   if (!weights.head.lora.a.empty())
     throw Error(ExitCode::kUsage,
@@ -122,12 +136,19 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
   }
 }
 
+TrainingPass::WholeText TrainingPass::whole_text(const DecoderConfig& config, std::int64_t rows) {
+  const auto queries = [&] { return Tensor(DType::kF32, {rows, config.heads, config.head_width}); };
+  const auto keys = [&] { return Tensor(DType::kF32, {rows, config.kv_heads, config.head_width}); };
+  return {queries(), queries(), queries(), queries(), keys(), keys(), keys(), keys(), Tensor(DType::kF32, {rows, config.heads})};
+}
+
 std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int64_t lora_ranks) {
   const std::int64_t query = c.query_width(), kv = c.kv_width();
   const std::int64_t kept = 2 * query + 2 * kv + 2 * c.feed_forward + c.width + 2 + c.heads + lora_ranks;
   const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv + 2;
   const std::int64_t row = (c.layers + 1) * c.width + (limits.recompute ? 1 : c.layers) * kept + once;
-  return 4 * (limits.tokens * row + std::min(limits.positions, c.max_positions) * c.head_width);
+  const std::int64_t position = c.head_width + 4 * (query + kv) + c.heads;
+  return 4 * (limits.tokens * row + std::min(limits.positions, c.max_positions) * position);
 }
 
 HeadLoss TrainingPass::evaluate(const Backend& on, const Batch& batch) {
@@ -155,6 +176,7 @@ View TrainingPass::rows_of(Tensor& buffer) const {
 HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients) {
   rows_ = static_cast<std::int64_t>(batch.tokens.size());
   bounds_ = batch.bounds;
+  shared_ = batch.shared;
   if (rows_ > limits_.tokens)
     throw Error(ExitCode::kTooLarge, "a pass of {} tokens; training was set up for {} at a time", rows_, limits_.tokens);
   check_tokens(batch.tokens, config_);
@@ -162,6 +184,9 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
   if (batch.rows.empty()) return {};
   const auto positions = std::span(positions_).first(batch.tokens.size());
   count_positions(positions, batch.bounds);
+  DESKHAND_ASSERT(shared_ >= 0 && shared_ <= batch.bounds[1] && (shared_ == 0 || batch.rows.front() >= shared_),
+                  "a beginning that stands in the first text, and that no loss is taken of");
+  for (auto row = static_cast<std::size_t>(batch.bounds[1]); row < positions.size(); ++row) positions[row] += batch.shared;
   if (const auto longest = *std::max_element(positions.begin(), positions.end()); longest >= limits_.positions)
     throw Error(ExitCode::kTooLarge, "a text of {} tokens; training was set up for {}", longest + 1, limits_.positions);
 
@@ -195,7 +220,7 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   apply(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, normed);
   rope(on, heads(act.q), positions, angles_.table());
   rope(on, heads(act.k), positions, angles_.table());
-  attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {}, rows_of(act.logsumexp));
+  attend(on, act);
   apply(on, std::array{call(kAttentionOut, delta_)}, rows_of(act.attended));
   add(on, middle, x, delta);
 
@@ -205,6 +230,59 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   swiglu(on, rows_of(product_), rows_of(act.gate), rows_of(act.up));
   apply(on, std::array{call(kDown, delta_)}, rows_of(product_));
   add(on, rows_of(inputs_[number + 1]), middle, delta);
+}
+
+void TrainingPass::attend(const Backend& on, LayerActivations& act) {
+  const auto part = [](Tensor& buffer, std::int64_t first, std::int64_t count) { return buffer.view().rows(first, count); };
+  const auto at_once = shared_ == 0 ? bounds_ : bounds_.first(2);  // the first text holds the shared beginning itself
+  const std::int64_t begun = at_once.back();
+  attention(on, part(act.attended, 0, begun), part(act.q, 0, begun), part(act.k, 0, begun), part(act.v, 0, begun), at_once, {},
+            part(act.logsumexp, 0, begun));
+  for (std::size_t text = at_once.size() - 1; text + 1 < bounds_.size(); ++text) {
+    const OwnRows own{shared_, bounds_[text], bounds_[text + 1] - bounds_[text]};
+    const std::array bounds = {0, static_cast<std::int32_t>(own.whole())};
+    own.gather(whole_.q, act.q);
+    own.gather(whole_.k, act.k);
+    own.gather(whole_.v, act.v);
+    attention(on, part(whole_.attended, 0, own.whole()), part(whole_.q, 0, own.whole()), part(whole_.k, 0, own.whole()),
+              part(whole_.v, 0, own.whole()), bounds, {}, part(whole_.logsumexp, 0, own.whole()));
+    own.put_back(act.attended, whole_.attended);
+    own.put_back(act.logsumexp, whole_.logsumexp);
+  }
+}
+
+void TrainingPass::attend_backward(const Backend& on, LayerActivations& act) {
+  const auto part = [](Tensor& buffer, std::int64_t first, std::int64_t count) { return buffer.view().rows(first, count); };
+  const auto at_once = shared_ == 0 ? bounds_ : bounds_.first(2);
+  const std::int64_t begun = at_once.back();
+  attention_backward(
+      on, {part(d_q_, 0, begun), part(d_k_, 0, begun), part(d_v_, 0, begun)}, part(d_attended_, 0, begun),
+      {part(act.q, 0, begun), part(act.k, 0, begun), part(act.v, 0, begun), part(act.attended, 0, begun), part(act.logsumexp, 0, begun)},
+      at_once);
+  for (std::size_t text = at_once.size() - 1; text + 1 < bounds_.size(); ++text) {
+    const OwnRows own{shared_, bounds_[text], bounds_[text + 1] - bounds_[text]};
+    const std::array bounds = {0, static_cast<std::int32_t>(own.whole())};
+    own.gather(whole_.q, act.q);
+    own.gather(whole_.k, act.k);
+    own.gather(whole_.v, act.v);
+    own.gather(whole_.attended, act.attended);
+    own.gather(whole_.logsumexp, act.logsumexp);
+    own.gather(whole_.d_attended, d_attended_);
+    const auto beginning = part(whole_.d_attended, 0, shared_).floats();  // what it leaves counts once, in the first text
+    std::fill(beginning.begin(), beginning.end(), 0.f);
+    attention_backward(on, {part(whole_.d_q, 0, own.whole()), part(whole_.d_k, 0, own.whole()), part(whole_.d_v, 0, own.whole())},
+                       part(whole_.d_attended, 0, own.whole()),
+                       {part(whole_.q, 0, own.whole()), part(whole_.k, 0, own.whole()), part(whole_.v, 0, own.whole()),
+                        part(whole_.attended, 0, own.whole()), part(whole_.logsumexp, 0, own.whole())},
+                       bounds);
+    own.put_back(d_q_, whole_.d_q);  // the beginning's d_q is zero
+    own.put_back(d_k_, whole_.d_k);
+    own.put_back(d_v_, whole_.d_v);
+    for (auto [to, from] : {std::pair{&d_k_, &whole_.d_k}, std::pair{&d_v_, &whole_.d_v}}) {
+      const View shared = first_rows(*to, shared_);
+      add(on, shared, shared, first_rows(*from, shared_));
+    }
+  }
 }
 
 void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
@@ -231,8 +309,7 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
                     act.feed_forward_rstd.view().rows(0, rows_));
 
   pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
-  attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
-                     {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_);
+  attend_backward(on, act);
   const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
   rope(on, heads(d_q_), positions, angles_.table(), true);
   rope(on, heads(d_k_), positions, angles_.table(), true);

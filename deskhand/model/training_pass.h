@@ -20,9 +20,12 @@ class TrainingPass {
     bool recompute = false;         // keep each layer's input alone and compute the rest again for backward: Chen et al., 2016
   };
   // Texts side by side that do not see one another; text i is tokens [bounds[i], bounds[i + 1]). The token after row rows[j] is to be
-  // targets[j]; rows ascend.
+  // targets[j]; rows ascend. Texts that begin alike, as prompts under one instruction do, may share that beginning: it stands once, in the
+  // first text, and every other text is its first `shared` rows and then its own. Loss and gradients are those of the whole texts; no row
+  // of the shared beginning may be among `rows`.
   struct Batch {
     std::span<const std::int32_t> tokens, bounds, rows, targets;
+    std::int32_t shared = 0;
   };
   struct Options {
     float scale = 1;              // of gradients: 1 / all target tokens of the optimizer's step
@@ -57,6 +60,8 @@ class TrainingPass {
   void forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch);
   // d_x_ goes from the layer's output to its input; to_input false: nobody below wants it.
   void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
+  void attend(const Backend& on, LayerActivations& act);
+  void attend_backward(const Backend& on, LayerActivations& act);  // d_attended_ becomes d_q_, d_k_, d_v_, still turned
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
   View rows_of(Tensor& buffer) const;  // of the pass under way, as a matrix
 
@@ -70,9 +75,16 @@ class TrainingPass {
   Tensor product_, d_product_;           // (N, F)     silu(gate) * up
   Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
   Tensor last_rstd_;                     // (M)
+  // One text with the beginning that it shares, T rows: the longest.
+  struct WholeText {
+    Tensor q, attended, d_attended, d_q;  // (T, H, D)
+    Tensor k, v, d_k, d_v;                // (T, G, D)
+    Tensor logsumexp;                     // (T, H)
+  } whole_;
+  static WholeText whole_text(const DecoderConfig& config, std::int64_t rows);
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
-  std::int64_t rows_ = 0;  // N
+  std::int64_t rows_ = 0, shared_ = 0;  // N, and rows of the beginning that texts share
   std::span<const std::int32_t> bounds_;
 };
 

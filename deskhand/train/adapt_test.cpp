@@ -52,11 +52,10 @@ struct Found {
   std::map<std::string, Tensor> gradients;
 };
 
-Found backward(const Backend& on, Golden& golden, bool recompute = false, float dropout = 0) {
+Found backward(const Backend& on, Golden& golden, const TrainingPass::Batch& batch, bool recompute = false, float dropout = 0) {
   const DecoderWeights weights = adapted(golden.base.weights(), golden.adapter, golden.base.config());
   Parameters parameters = Parameters::of(golden.adapter, 1);
   TrainingPass pass(golden.base.config(), weights, {.tokens = 32, .positions = 16, .recompute = recompute});
-  const auto batch = golden.batch();
   Found found;
   found.sums = pass.backward(on, batch, gradients_of(parameters, golden.base.config()),
                              {.scale = 1 / static_cast<float>(batch.rows.size()), .dropout = dropout, .seed = 5});
@@ -93,7 +92,7 @@ TEST_CASE("loss and every gradient of LoRA, hybrid and full training are those o
     const auto means = golden.expected.view("means").floats();
     const auto rows = static_cast<double>(golden.integers("rows").size());
     const auto agree = [&](const Backend& on) {
-      const Found found = backward(on, golden);
+      const Found found = backward(on, golden, golden.batch());
       CHECK(found.sums.loss / rows == doctest::Approx(means[0]).epsilon(kTolerance));
       CHECK(found.sums.entropy / rows == doctest::Approx(means[1]).epsilon(kTolerance));
       CHECK(static_cast<double>(found.sums.correct) / rows == doctest::Approx(means[2]).epsilon(1e-6));
@@ -109,11 +108,41 @@ TEST_CASE("loss and every gradient of LoRA, hybrid and full training are those o
   }
 }
 
+TEST_CASE("texts that share their beginning give the loss and the gradients of whole texts") {
+  for (const char* name : {"qwen2-lora", "llama-tied-hybrid", "llama-tied-full"}) {
+    INFO(std::string(name));
+    Golden golden(name);
+    testing::Machine machine(2, CpuFeatures::detect());
+    const std::vector<std::int32_t> beginning = {5, 9, 4, 31, 7}, ends[] = {{8, 3, 6}, {12}, {3, 3, 20, 11}};
+    std::vector<std::int32_t> whole, whole_bounds = {0}, whole_rows, once = beginning, once_bounds = {0}, once_rows, targets;
+    for (const auto& end : ends) {
+      whole.insert(whole.end(), beginning.begin(), beginning.end());
+      for (const std::int32_t token : end) {
+        whole_rows.push_back(static_cast<std::int32_t>(whole.size()));
+        once_rows.push_back(static_cast<std::int32_t>(once.size()));
+        targets.push_back(token + 2);
+        whole.push_back(token);
+        once.push_back(token);
+      }
+      whole_bounds.push_back(static_cast<std::int32_t>(whole.size()));
+      once_bounds.push_back(static_cast<std::int32_t>(once.size()));
+    }
+    const Found apart = backward(machine.on, golden, {whole, whole_bounds, whole_rows, targets});
+    const Found shared = backward(machine.on, golden, {once, once_bounds, once_rows, targets, static_cast<std::int32_t>(beginning.size())});
+    CHECK(shared.sums.loss == doctest::Approx(apart.sums.loss).epsilon(1e-6));
+    for (const auto& [part, gradient] : apart.gradients) {
+      INFO(part);
+      CHECK(testing::worst_difference(shared.gradients.at(part).floats(), gradient.floats()) < kTolerance);
+    }
+  }
+}
+
 TEST_CASE("computing a layer again for backward changes no bit, with dropout too") {
   for (const char* name : {"qwen2-lora", "llama-tied-full"}) {
     Golden golden(name);
     testing::Machine machine(2, CpuFeatures::detect());
-    const Found kept = backward(machine.on, golden, false, 0.2f), again = backward(machine.on, golden, true, 0.2f);
+    const Found kept = backward(machine.on, golden, golden.batch(), false, 0.2f);
+    const Found again = backward(machine.on, golden, golden.batch(), true, 0.2f);
     CHECK(kept.sums.loss == again.sums.loss);
     for (const auto& [part, gradient] : kept.gradients) {
       INFO(part);
