@@ -72,25 +72,6 @@ void copy_row(View out, std::int64_t to, ConstView in, std::int64_t from) {
   std::memcpy(target.data(), source.data(), source.size());
 }
 
-std::vector<LinearShape> wanted_linears(const DecoderConfig& config, const std::vector<std::string>& targets) {
-  const auto all = linear_shapes(config);
-  std::vector<LinearShape> wanted;
-  std::set<std::string> known;
-  for (const LinearShape& linear : all) {
-    known.emplace(last_part(linear.name));
-    const bool is_wanted = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
-      return target == "all-linear" ? linear.name != "lm_head" : is_name_or_end_of(target, linear.name);
-    });
-    if (is_wanted) wanted.push_back(linear);
-  }
-  for (const std::string& target : targets)
-    if (target != "all-linear" &&
-        std::none_of(all.begin(), all.end(), [&](const LinearShape& linear) { return is_name_or_end_of(target, linear.name); }))
-      throw Error(ExitCode::kUsage, "this model has no linear layer '{}'; it has {}, and all-linear means every one but the head", target,
-                  fmt::join(known, ", "));
-  return wanted;
-}
-
 float scale_of(double alpha, std::int64_t rank, bool rank_stabilised) {
   return static_cast<float>(alpha / (rank_stabilised ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank)));
 }
@@ -279,20 +260,6 @@ void check_modules_to_save(const Adapter& adapter, const PeftConfig& config, con
                   where, config.where, module);
 }
 
-// Of the tensors that a method trains as they are.
-bool is_replaced(std::string_view tensor, Method method, const DecoderConfig& config) {
-  const bool is_head = tensor == "lm_head.weight";
-  switch (method) {
-    case Method::kLora:
-      return false;
-    case Method::kHybrid:
-      return is_head || is_norm(tensor);
-    case Method::kFull:
-      return !is_head || !config.tied_head;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::int64_t Adapter::parameters() const {
@@ -350,6 +317,38 @@ std::map<std::string, ConstView> named_tensors(const DecoderWeights& weights, co
   return named;
 }
 
+std::vector<LinearShape> lora_layers(const DecoderConfig& config, const std::vector<std::string>& targets) {
+  const auto all = linear_shapes(config);
+  std::vector<LinearShape> wanted;
+  std::set<std::string> known;
+  for (const LinearShape& linear : all) {
+    known.emplace(last_part(linear.name));
+    const bool is_wanted = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+      return target == "all-linear" ? linear.name != "lm_head" : is_name_or_end_of(target, linear.name);
+    });
+    if (is_wanted) wanted.push_back(linear);
+  }
+  for (const std::string& target : targets)
+    if (target != "all-linear" &&
+        std::none_of(all.begin(), all.end(), [&](const LinearShape& linear) { return is_name_or_end_of(target, linear.name); }))
+      throw Error(ExitCode::kUsage, "this model has no linear layer '{}'; it has {}, and all-linear means every one but the head", target,
+                  fmt::join(known, ", "));
+  return wanted;
+}
+
+bool is_replaced(std::string_view tensor, Method method, const DecoderConfig& config) {
+  const bool is_head = tensor == "lm_head.weight";
+  switch (method) {
+    case Method::kLora:
+      return false;
+    case Method::kHybrid:
+      return is_head || is_norm(tensor);
+    case Method::kFull:
+      return !is_head || !config.tied_head;
+  }
+  return false;
+}
+
 Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const DecoderConfig& config, Method method,
                     const LoraSettings& settings, std::uint64_t seed) {
   Adapter adapter{.alpha = settings.alpha, .dropout = settings.dropout, .rank_stabilised = settings.rank_stabilised};
@@ -357,7 +356,7 @@ Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const Deco
     std::uint64_t stream = 0;  // by place in the model: other targets change nothing of a layer's beginning
     std::map<std::string, std::uint64_t> streams;
     for (const LinearShape& linear : linear_shapes(config)) streams[linear.name] = stream++;
-    for (const LinearShape& linear : wanted_linears(config, settings.targets)) {
+    for (const LinearShape& linear : lora_layers(config, settings.targets)) {
       LoraPair pair{.a = Tensor(DType::kF32, {settings.r, linear.inputs}),
                     .b = Tensor(DType::kF32, {linear.outputs, settings.r}),
                     .scale = scale_of(settings.alpha, settings.r, settings.rank_stabilised)};
@@ -375,7 +374,7 @@ Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const Deco
 std::int64_t count_parameters(const DecoderConfig& config, Method method, const LoraSettings& settings) {
   std::int64_t count = 0;
   if (method != Method::kFull)
-    for (const LinearShape& linear : wanted_linears(config, settings.targets)) count += settings.r * (linear.outputs + linear.inputs);
+    for (const LinearShape& linear : lora_layers(config, settings.targets)) count += settings.r * (linear.outputs + linear.inputs);
   for (const auto& [name, shape] : tensor_shapes(config))
     if (is_replaced(name, method, config)) count += shape.elements();
   return count;

@@ -55,7 +55,11 @@ Tensor hugging_face_copy(const Backend& on, ConstView tensor, const std::string&
 Adapter new_adapter(const Backend& on, const DecoderWeights& weights, const DecoderConfig& config, Method method,
                     const LoraSettings& settings, std::uint64_t seed);
 
-// Its parameters(), without making it.
+// Those of them that get a pair. Throws Error(kUsage) as new_adapter does.
+std::vector<LinearShape> lora_layers(const DecoderConfig& config, const std::vector<std::string>& targets);
+// This tensor is trained as it is: new_adapter copies it.
+bool is_replaced(std::string_view tensor, Method method, const DecoderConfig& config);
+// The new adapter's parameters(), without making it.
 std::int64_t count_parameters(const DecoderConfig& config, Method method, const LoraSettings& settings);
 
 // The parts fit this model, and every number is finite. Throws Error(kBadInput): the part, its shape and the one wanted. `where`: a file.

@@ -37,22 +37,26 @@ struct TrainingWatch {
   std::function<void(const StepRecord&, std::int64_t total_steps)> stepped;
   std::function<void(const EvalRecord&, bool is_best)> evaluated;
   std::function<void(std::string_view)> warned;  // damaged checkpoints passed over, skipped steps
-  std::function<bool()> should_stop;             // asked after each step; a run that stops so has written a checkpoint
+  std::function<bool()> should_stop;  // asked after each step and each pass of an evaluation; a run that stops has written a checkpoint
 };
 
 struct TrainingOutcome {
   enum class End : std::uint8_t { kFinished, kStoppedEarly, kInterrupted };
   End end = End::kFinished;
+  RunInfo info;  // as run.json has it
   TrainingState state;
   std::optional<StepRecord> last_step;
   std::optional<EvalRecord> first_evaluation, best_evaluation;
   double mean_train_loss = 0, mean_train_accuracy = 0;  // over all steps of all sittings, as the log has them
 };
 
-// Trains into `folder` (make_run_folder or open_run_folder): log, checkpoints, TensorBoard events, and at the end adapter/ (for kFull
-// model/, without tokenizer files, which the caller copies). `resume`: from the last whole checkpoint, refused where `info.identity()` is
-// not the checkpoint's; without one it starts anew. An evaluation stands before the first step. After three skipped steps in a row: throws
-// Error(kBadInput) with what was seen and what to change. Throws Error(kCannotWrite) as CheckpointFolder does.
+// Trains into `folder` (make_run_folder or open_run_folder): run.json, log, checkpoints, TensorBoard events, and at the end adapter/ (for
+// kFull model/ in f32, without tokenizer files, which the caller copies). `resume`: from the last whole checkpoint, refused where
+// `info.identity()` is not the checkpoint's; without one it starts anew. An evaluation stands before the first step; it is no candidate for
+// the best. One that should_stop cuts off is made up by the next sitting.
+// A step whose loss or gradients are no numbers changes nothing and is counted; after three in a row throws Error(kBadInput) with what was
+// seen and what to change, and so it does for trained weights that are no numbers. Throws Error(kBadInput) or Error(kTooLarge) for examples
+// that cannot be learnt from, Error(kCannotWrite) with the checkpoint that stays.
 TrainingOutcome run_training(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe,
                              const RunFolder& folder, const RunInfo& info, bool resume, const TrainingWatch& watch);
 

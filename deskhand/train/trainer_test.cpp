@@ -1,0 +1,630 @@
+#include "deskhand/train/trainer.h"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "deskhand/base/error.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/mapped_file.h"
+#include "deskhand/model/safetensors.h"
+#include "deskhand/model/training_pass.h"
+#include "deskhand/train/adapt.h"
+#include "deskhand/train/random.h"
+#include "tests/temporary_folder.h"
+
+namespace deskhand {
+namespace {
+
+namespace fs = std::filesystem;
+using End = TrainingOutcome::End;
+const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
+
+const Decoder& model(const std::string& name) {
+  static std::map<std::string, Decoder> loaded;
+  auto at = loaded.find(name);
+  if (at == loaded.end()) at = loaded.emplace(name, Decoder::load(kGolden / "models" / name)).first;
+  return at->second;
+}
+
+struct Machine {
+  explicit Machine(int threads) : pool(threads) {}
+  ThreadPool pool;
+  Workspace workspace;
+  Backend on{.pool = &pool, .workspace = &workspace, .cpu = CpuFeatures::detect()};
+};
+
+// Tokens that follow one another by a rule, so that there is something to learn.
+std::vector<Example> examples_of(std::size_t count, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<Example> examples(count);
+  for (Example& example : examples) {
+    const auto length = 5 + random.below(12);
+    auto token = static_cast<std::int32_t>(3 + random.below(20));
+    for (std::uint64_t i = 0; i < length; ++i) {
+      example.ids.push_back(token);
+      token = 3 + (token * 5 + static_cast<std::int32_t>(random.below(2))) % 20;
+    }
+    example.answer_begin = static_cast<std::int32_t>(1 + random.below(length - 2));
+  }
+  return examples;
+}
+
+Recipe small_recipe() {
+  Recipe recipe;
+  recipe.lora = {.targets = {"q_proj", "v_proj", "down_proj"}, .r = 2, .alpha = 4, .dropout = 0.1};
+  recipe.data = {.max_tokens = 40, .batch = 4, .pass_tokens = 40};
+  recipe.optimizer = {.learning_rate = 0.01, .weight_decay = 0.01};
+  recipe.run = {.epochs = 2, .evaluate_every = 3, .keep_checkpoints = 2, .seed = 7};
+  return recipe;
+}
+
+RunInfo info() {
+  return {.name = "one", .method = "lora", .base_model = "acme/tiny", .base_hash = "b0", .recipe_hash = "c0", .data_hash = "d0"};
+}
+
+// A run in a folder of its own.
+struct Run {
+  Recipe recipe = small_recipe();
+  std::string base = "qwen2";
+  std::vector<Example> training = examples_of(18, 1), validation = examples_of(6, 2);  // 5 steps an epoch
+  int threads = 1;
+  TrainingWatch watch;
+  RunInfo about = info();
+  TemporaryFolder folder{true};
+
+  fs::path root() const { return folder.path() / "run"; }
+  TrainingOutcome start() { return go(make_run_folder(root(), false), false); }
+  TrainingOutcome resume() { return go({root()}, true); }
+  TrainingOutcome go(const RunFolder& in, bool is_resumed) {
+    Machine machine(threads);
+    return run_training(machine.on, model(base), {training, validation}, recipe, in, about, is_resumed, watch);
+  }
+  std::string adapter() const { return read_text_file(root() / "adapter/adapter_model.safetensors"); }
+};
+
+// The log without what a clock says.
+std::vector<std::string> log_of(const fs::path& root) {
+  const RunLog log = read_run_log(root / "log.jsonl");
+  std::vector<std::string> lines;
+  for (const StepRecord& r : log.steps)
+    lines.push_back(fmt::format("step {} {} {} {} {} {} {} {}", r.step, r.epoch, r.loss, r.grad_norm, r.learning_rate, r.entropy,
+                                r.num_tokens, r.mean_token_accuracy));
+  for (const EvalRecord& r : log.evaluations)
+    lines.push_back(fmt::format("evaluation {} {} {} {} {} {}", r.step, r.epoch, r.loss, r.entropy, r.mean_token_accuracy, r.num_tokens));
+  return lines;
+}
+
+std::vector<double> losses_of(const fs::path& root) {
+  std::vector<double> losses;
+  for (const StepRecord& record : read_run_log(root / "log.jsonl").steps) losses.push_back(record.loss);
+  return losses;
+}
+
+std::string fault_of(const std::function<void()>& work, ExitCode code) {
+  try {
+    work();
+  } catch (const Error& error) {
+    CHECK(error.code() == code);
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  const bool is_there = text.find(part) != std::string::npos;
+  if (!is_there) MESSAGE("'", part, "' is not in: ", text);
+  return is_there;
+}
+
+std::function<bool()> stop_after(int steps, int& taken) {
+  return [=, &taken] { return taken >= steps; };
+}
+
+double worst_relative(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return worst;
+}
+
+std::vector<Example> golden_examples(const Json& list) {
+  std::vector<Example> examples;
+  for (const Json& one : list)
+    examples.push_back({.ids = one["ids"].get<std::vector<std::int32_t>>(), .answer_begin = one["answer_begin"]});
+  return examples;
+}
+
+Recipe golden_recipe(const Json& settings, std::int32_t batch) {
+  Recipe recipe;
+  for (const Method method : {Method::kLora, Method::kHybrid, Method::kFull})
+    if (settings["method"] == name_of(method)) recipe.method = method;
+  recipe.lora = {.targets = settings["targets"],
+                 .r = settings["r"],
+                 .alpha = settings["alpha"],
+                 .dropout = 0,
+                 .rank_stabilised = settings["rank_stabilised"],
+                 .plus_ratio = settings["plus_ratio"]};
+  recipe.data = {.max_tokens = 64, .batch = batch, .pass_tokens = 64, .shuffle = false};
+  recipe.optimizer = {.learning_rate = settings["learning_rate"],
+                      .weight_decay = settings["weight_decay"],
+                      .beta1 = settings["beta1"],
+                      .beta2 = settings["beta2"],
+                      .epsilon = settings["epsilon"],
+                      .max_grad_norm = settings["max_grad_norm"]};
+  recipe.schedule.warmup_steps = settings["warmup_steps"];
+  recipe.run = {.epochs = 2, .seed = settings["seed"]};
+  return recipe;
+}
+
+}  // namespace
+
+// The truth is computed in double; ten steps of f32 stay within 1e-5 of each loss.
+TEST_CASE("ten AdamW steps of LoRA, hybrid and full training give PyTorch's and peft's losses, norms and rates") {
+  const Json golden = parse_json(read_text_file(kGolden / "train/runs.json"), "runs.json");
+  REQUIRE(golden["runs"].size() == 7);
+  for (const Json& expected : golden["runs"]) {
+    const auto name = expected["name"].get<std::string>();
+    CAPTURE(name);
+    Run run;
+    run.recipe = golden_recipe(expected, golden["batch"]);
+    run.base = expected["model"];
+    run.training = golden_examples(golden["training"]);
+    run.validation = golden_examples(golden["validation"]);
+    const TrainingOutcome outcome = run.start();
+    CHECK(outcome.end == End::kFinished);
+    const RunLog log = read_run_log(run.root() / "log.jsonl");
+    REQUIRE(log.steps.size() == 10);
+    REQUIRE(log.evaluations.size() == 3);
+    for (std::size_t i = 0; i < log.steps.size(); ++i) {
+      const Json& step = expected["steps"][i];
+      CAPTURE(i);
+      CHECK(log.steps[i].loss == doctest::Approx(step["loss"].get<double>()).epsilon(1e-5));
+      CHECK(log.steps[i].entropy == doctest::Approx(step["entropy"].get<double>()).epsilon(1e-5));
+      CHECK(log.steps[i].grad_norm == doctest::Approx(step["grad_norm"].get<double>()).epsilon(1e-4));
+      CHECK(log.steps[i].mean_token_accuracy == doctest::Approx(step["mean_token_accuracy"].get<double>()).epsilon(1e-12));
+      CHECK(log.steps[i].learning_rate == doctest::Approx(step["learning_rate"].get<double>()).epsilon(1e-12));
+    }
+    for (std::size_t i = 0; i < log.evaluations.size(); ++i) {
+      const Json& evaluation = expected["evaluations"][i];
+      CHECK(log.evaluations[i].loss == doctest::Approx(evaluation["loss"].get<double>()).epsilon(1e-5));
+      CHECK(log.evaluations[i].entropy == doctest::Approx(evaluation["entropy"].get<double>()).epsilon(1e-5));
+    }
+    CHECK(fs::exists(run.root() / "model/model.safetensors") == (run.recipe.method == Method::kFull));
+    CHECK(fs::exists(run.root() / "adapter/adapter_config.json") == (run.recipe.method != Method::kFull));
+  }
+}
+
+TEST_CASE("what was trained answers as it did in the last evaluation, as an adapter and as a whole model") {
+  for (const Method method : {Method::kHybrid, Method::kFull}) {
+    CAPTURE(name_of(method));
+    Run run;
+    run.recipe.method = method;
+    run.recipe.run.keep_best = false;
+    const TrainingOutcome outcome = run.start();
+    Decoder trained = Decoder::load(method == Method::kFull ? run.root() / "model" : kGolden / "models/qwen2");
+    if (method != Method::kFull) use_adapter(trained, read_adapter(run.root() / "adapter"), "adapter");
+    const auto passes = pack_in_order(run.validation, 200);
+    REQUIRE(passes.size() == 1);
+    TrainingPass pass(trained.config(), trained.weights(), {.tokens = 200, .positions = 64});
+    Machine machine(1);
+    const HeadLoss sums = pass.evaluate(machine.on, {passes[0].tokens, passes[0].bounds, passes[0].rows, passes[0].targets});
+    const RunLog log = read_run_log(run.root() / "log.jsonl");
+    CHECK(sums.loss / static_cast<double>(passes[0].rows.size()) == doctest::Approx(log.evaluations.back().loss).epsilon(1e-6));
+    CHECK(outcome.best_evaluation->loss < outcome.first_evaluation->loss);
+  }
+}
+
+TEST_CASE("packed texts and one text a pass give the same losses, and eight at once those of four passes of two") {
+  const auto losses = [](std::int32_t pass_tokens, std::int32_t batch, std::int32_t micro_batch) {
+    Run run;
+    run.recipe.lora.dropout = 0;
+    run.recipe.data.pass_tokens = pass_tokens;
+    run.recipe.data.batch = batch;
+    run.recipe.data.micro_batch = micro_batch;
+    run.start();
+    return losses_of(run.root());
+  };
+  const auto packed = losses(200, 8, 0);
+  CHECK(packed.size() == 6);
+  CHECK(worst_relative(losses(200, 8, 1), packed) < 1e-5);
+  CHECK(worst_relative(losses(200, 8, 2), packed) < 1e-5);
+  CHECK(worst_relative(losses(40, 8, 0), packed) < 1e-5);
+  CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(10, packed[0])) > 1e-3);  // another batch is another run
+}
+
+TEST_CASE("layers computed again for backward change no bit of the adapter") {
+  Run kept, again;
+  again.recipe.recompute = true;
+  kept.start();
+  again.start();
+  CHECK(again.adapter() == kept.adapter());
+}
+
+TEST_CASE("another number of threads gives the same adapter to the bit") {
+  Run one, three;
+  three.threads = 3;
+  one.recipe.method = three.recipe.method = Method::kHybrid;
+  one.start();
+  three.start();
+  CHECK(three.adapter() == one.adapter());
+  CHECK(log_of(three.root()) == log_of(one.root()));
+}
+
+TEST_CASE("stopping at step 5 and resuming gives the same losses and the same adapter, to the bit") {
+  for (const int stop : {1, 3, 5, 9, 10}) {
+    CAPTURE(stop);
+    Run through, parted;
+    const TrainingOutcome expected = through.start();
+    int taken = 0;
+    parted.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
+    parted.watch.should_stop = stop_after(stop, taken);
+    const TrainingOutcome first = parted.start();
+    CHECK(first.end == End::kInterrupted);
+    CHECK(first.state.step == stop);
+    CHECK_FALSE(fs::exists(parted.root() / "adapter"));
+    CHECK(read_run_info(parted.root() / "run.json").finished.empty());
+    parted.watch.should_stop = nullptr;
+    const TrainingOutcome second = parted.resume();
+    CHECK(second.end == End::kFinished);
+    CHECK(parted.adapter() == through.adapter());
+    CHECK(log_of(parted.root()) == log_of(through.root()));
+    CHECK(second.mean_train_loss == expected.mean_train_loss);
+    CHECK(second.mean_train_accuracy == expected.mean_train_accuracy);
+    CHECK(second.first_evaluation->loss == expected.first_evaluation->loss);
+    CHECK(second.best_evaluation->step == expected.best_evaluation->step);
+    CHECK(second.last_step->loss == expected.last_step->loss);
+    CHECK(second.state.num_tokens == expected.state.num_tokens);
+    CHECK_FALSE(read_run_info(parted.root() / "run.json").finished.empty());
+  }
+}
+
+TEST_CASE("whatever moment a run's folder is taken from, it resumes to the same log and the same adapter") {
+  Run through;
+  through.recipe.run.checkpoint_every = 2;
+  const TemporaryFolder copies(true);
+  std::vector<fs::path> moments;
+  const auto copy = [&] {
+    moments.push_back(copies.path() / std::to_string(moments.size()));
+    fs::copy(through.root(), moments.back(), fs::copy_options::recursive);
+  };
+  through.watch.stepped = [&](const StepRecord&, std::int64_t) { copy(); };
+  through.watch.evaluated = [&](const EvalRecord&, bool) { copy(); };
+  through.start();
+  copy();
+  CHECK(moments.size() == 10 + 5 + 1);  // evaluations before the first step, after 3, 6, 9 and at the end
+  for (const fs::path& moment : moments) {
+    CAPTURE(moment.filename().string());
+    std::ofstream(moment / "log.jsonl", std::ios::app) << "{\"step\": 99, \"lo";  // a line that was being written
+    Machine machine(1);
+    run_training(machine.on, model("qwen2"), {through.training, through.validation}, through.recipe, {moment}, info(), true, {});
+    CHECK(read_text_file(moment / "adapter/adapter_model.safetensors") == through.adapter());
+    CHECK(log_of(moment) == log_of(through.root()));
+  }
+}
+
+TEST_CASE("an evaluation that a stop cut off is made up once, also when the run is killed right after it") {
+  Run through, parted;
+  through.start();
+  int asked = 0;
+  parted.watch.stepped = [&](const StepRecord& record, std::int64_t) { asked = record.step == 6 ? 1 : 0; };
+  parted.watch.should_stop = [&] { return asked > 0 && ++asked > 2; };  // not after step 6, but after its evaluation's first pass
+  CHECK(parted.start().end == End::kInterrupted);
+  CHECK(read_run_log(parted.root() / "log.jsonl").evaluations.back().step == 3);
+  parted.watch = {};
+  parted.watch.evaluated = [](const EvalRecord&, bool) { throw std::runtime_error("killed"); };
+  CHECK_THROWS_AS(parted.resume(), std::runtime_error);
+  CHECK(read_run_log(parted.root() / "log.jsonl").evaluations.back().step == 6);
+  parted.watch = {};
+  parted.resume();
+  CHECK(parted.adapter() == through.adapter());
+  CHECK(log_of(parted.root()) == log_of(through.root()));
+}
+
+TEST_CASE("killed again and again at moments of no choosing, a run ends in the same adapter to the bit") {
+  Run through, killed;
+  through.recipe.run.checkpoint_every = killed.recipe.run.checkpoint_every = 1;
+  through.recipe.run.epochs = killed.recipe.run.epochs = 4;
+  through.start();
+  make_run_folder(killed.root(), false);
+  int rounds = 0;
+  for (useconds_t wait = 10000; !fs::exists(killed.root() / "adapter/adapter_config.json") && rounds < 60; wait += 4000, ++rounds) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      try {
+        killed.resume();
+      } catch (...) {
+        ::_exit(1);
+      }
+      ::_exit(0);
+    }
+    ::usleep(wait);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  CHECK(rounds > 1);
+  killed.resume();
+  CHECK(killed.adapter() == through.adapter());
+  CHECK(log_of(killed.root()) == log_of(through.root()));
+}
+
+TEST_CASE("damaged checkpoints are passed over with a warning and do not come back") {
+  Run through, run;
+  through.start();
+  int taken = 0;
+  run.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
+  run.watch.should_stop = stop_after(8, taken);
+  run.start();
+  std::string warning;
+  run.watch = {.warned = [&](std::string_view text) { warning += text; }};
+  fs::resize_file(run.root() / "checkpoints/step-00000008.safetensors", 200);
+  run.resume();
+  CHECK(contains(warning, "step-00000008"));
+  CHECK(run.adapter() == through.adapter());
+  CHECK(log_of(run.root()) == log_of(through.root()));
+}
+
+TEST_CASE("a run does not resume with other settings, other data or another base, nor begin where there is one") {
+  Run run;
+  int taken = 0;
+  run.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
+  run.watch.should_stop = stop_after(2, taken);
+  run.start();
+  for (const auto& [part, change] :
+       {std::pair{"recipe", &RunInfo::recipe_hash}, std::pair{"data", &RunInfo::data_hash}, std::pair{"base", &RunInfo::base_hash}}) {
+    run.about = info();
+    run.about.*change = "other";
+    CHECK(contains(fault_of([&] { run.resume(); }, ExitCode::kUsage), fmt::format("the {} is not the one the run began with", part)));
+  }
+  run.about = info();
+  CHECK(contains(fault_of([&] { run.go({run.root()}, false); }, ExitCode::kCannotWrite), "checkpoints of another run"));
+  run.watch = {};
+  CHECK(run.resume().end == End::kFinished);
+}
+
+TEST_CASE("a learning rate without bounds: its step is the last that counts, three are skipped, and the run says what to change") {
+  Run run;
+  run.recipe.optimizer.learning_rate = std::numeric_limits<double>::infinity();
+  run.recipe.schedule.kind = ScheduleKind::kConstant;
+  std::vector<std::string> warnings;
+  run.watch.warned = [&](std::string_view text) { warnings.emplace_back(text); };
+  const std::string fault = fault_of([&] { run.start(); }, ExitCode::kBadInput);
+  CHECK(contains(fault, "stopped after 3 steps in a row"));
+  CHECK(contains(fault, "step 2: loss nan"));
+  CHECK(contains(fault, "step 4: loss nan"));
+  CHECK(contains(fault, "the last good one was step 1 with loss 7."));
+  CHECK(contains(fault, "optimizer.learning_rate lower than inf"));
+  CHECK(contains(fault, "examples "));
+  CHECK(warnings.size() == 2);
+  const RunLog log = read_run_log(run.root() / "log.jsonl");
+  REQUIRE(log.steps.size() == 4);
+  CHECK_FALSE(log.steps[0].skipped);
+  CHECK(log.steps[1].skipped);
+  CHECK_FALSE(fs::exists(run.root() / "adapter"));
+
+  Run shorter;  // ends before three were skipped
+  shorter.recipe = run.recipe;
+  shorter.recipe.run.max_steps = 2;
+  CHECK(contains(fault_of([&] { shorter.start(); }, ExitCode::kBadInput), "NaN or infinite"));
+  CHECK_FALSE(fs::exists(shorter.root() / "adapter"));
+}
+
+TEST_CASE("a base with a NaN in it is found at once, and is said to be the cause") {
+  const TemporaryFolder poisoned(true);
+  fs::copy(kGolden / "models/llama-untied", poisoned.path() / "base", fs::copy_options::recursive);
+  const auto file = poisoned.path() / "base/model.safetensors";
+  std::string bytes = read_text_file(file);
+  for (std::size_t i = bytes.size() - 4000; i < bytes.size(); ++i) bytes[i] = '\x7f' | static_cast<char>(0x80 * (i % 2 == 0));  // bf16 NaN
+  fs::remove(file);
+  std::ofstream(file, std::ios::binary) << bytes;
+  const Decoder base = Decoder::load(poisoned.path() / "base");
+  Run run;
+  Machine machine(1);
+  const std::string fault = fault_of(
+      [&] {
+        run_training(machine.on, base, {run.training, {}}, run.recipe, make_run_folder(run.root(), false), info(), false, {});
+      },
+      ExitCode::kBadInput);
+  CHECK(contains(fault, "step 1: loss nan"));
+  CHECK(contains(fault, "nothing had been learnt before, so the base model's own weights"));
+}
+
+TEST_CASE("a single skipped step changes neither weights nor moments, is counted, and does not advance Adam's correction") {
+  // An input of one example that no f32 holds is made by its token's own embedding: that example alone spoils its step.
+  const TemporaryFolder poisoned(true);
+  fs::copy(kGolden / "models/llama-untied", poisoned.path() / "base", fs::copy_options::recursive);
+  const auto file = poisoned.path() / "base/model.safetensors";
+  {
+    const auto stored = Safetensors::open(file);
+    std::vector<Tensor> owned;
+    std::vector<std::pair<std::string, ConstView>> parts;
+    for (const StoredTensor& tensor : stored.tensors().all()) {
+      const ConstView view = stored.view(tensor.name);
+      Tensor copy(view.type(), view.shape());
+      std::copy(view.raw().begin(), view.raw().end(), copy.view().raw().begin());
+      if (tensor.name == "model.embed_tokens.weight")
+        for (auto& value : copy.view().rows(200, 1).as<std::uint16_t>()) value = 0x7fc0;
+      owned.push_back(std::move(copy));
+    }
+    for (std::size_t i = 0; i < owned.size(); ++i) parts.emplace_back(stored.tensors().all()[i].name, std::as_const(owned[i]).view());
+    write_safetensors(poisoned.path() / "changed.safetensors", parts, {{"format", "pt"}});
+  }
+  fs::rename(poisoned.path() / "changed.safetensors", file);
+  const Decoder base = Decoder::load(poisoned.path() / "base");
+  Run run;
+  run.recipe.data = {.max_tokens = 40, .batch = 1, .pass_tokens = 40, .shuffle = false};
+  run.recipe.schedule.kind = ScheduleKind::kConstant;
+  run.recipe.lora.dropout = 0;
+  run.recipe.run = {.epochs = 1, .seed = 7};
+  run.training.resize(6);
+  const auto train = [&](const Run& with) {
+    Machine machine(1);
+    return run_training(machine.on, base, {with.training, {}}, with.recipe, make_run_folder(with.root(), false), info(), false, {});
+  };
+  Run clean;
+  clean.recipe = run.recipe;
+  clean.training = run.training;
+  run.training.insert(run.training.begin() + 2, Example{.ids = {5, 200, 7, 8}, .answer_begin = 2});
+  const TrainingOutcome skipped = train(run), plain = train(clean);
+  CHECK(skipped.end == End::kFinished);
+  CHECK(skipped.state.step == 7);
+  CHECK(skipped.state.updates == 6);
+  CHECK(skipped.state.skipped == 1);
+  CHECK(skipped.state.skipped_in_a_row == 0);
+  CHECK(run.adapter() == clean.adapter());
+  CHECK(skipped.mean_train_loss == plain.mean_train_loss);
+  CHECK(read_run_log(run.root() / "log.jsonl").steps[2].skipped);
+}
+
+TEST_CASE("a run that gets worse stops early, and its adapter is the best evaluation's, which a whole run's last one is not") {
+  Run early, last, best;
+  for (Run* run : {&early, &last, &best}) {
+    run->recipe.run.evaluate_every = 1;
+    run->recipe.run.epochs = 6;
+    run->recipe.optimizer.learning_rate = 0.1;
+    run->recipe.schedule.kind = ScheduleKind::kConstant;
+  }
+  early.recipe.run.patience = 3;
+  last.recipe.run.patience = 3;
+  last.recipe.run.keep_best = false;
+  const TrainingOutcome outcome = early.start();
+  CHECK(outcome.end == End::kStoppedEarly);
+  REQUIRE(outcome.best_evaluation);
+  CHECK(outcome.state.step == outcome.best_evaluation->step + 3);
+  for (const EvalRecord& record : read_run_log(early.root() / "log.jsonl").evaluations)
+    if (record.step > 0) CHECK(record.loss >= outcome.best_evaluation->loss);
+  CHECK(last.start().end == End::kStoppedEarly);
+  CHECK(log_of(last.root()) == log_of(early.root()));
+  CHECK(last.adapter() != early.adapter());
+
+  best.recipe.run.max_steps = outcome.best_evaluation->step;  // a run that ends there
+  best.start();
+  CHECK(best.adapter() == early.adapter());
+
+  // Killed after its last checkpoint, it stops early all the same.
+  const std::string adapter = early.adapter();
+  fs::remove_all(early.root() / "adapter");
+  CHECK(early.resume().end == End::kStoppedEarly);
+  CHECK(early.adapter() == adapter);
+}
+
+TEST_CASE("where the best evaluation's checkpoint is damaged, the last step's adapter is kept and the loss of the best is said") {
+  Run run;
+  run.recipe.run.evaluate_every = 1;
+  run.recipe.run.epochs = 6;
+  run.recipe.run.patience = 3;
+  run.recipe.optimizer.learning_rate = 0.1;
+  run.recipe.schedule.kind = ScheduleKind::kConstant;
+  const auto best = run.start().state.best.step;
+  const std::string adapter = run.adapter();
+  fs::resize_file(run.root() / fmt::format("checkpoints/step-{:08}.safetensors", best), 100);
+  std::string warning;
+  run.watch.warned = [&](std::string_view text) { warning += text; };
+  run.resume();
+  CHECK(contains(warning, "what is kept is the last step's"));
+  CHECK(run.adapter() != adapter);
+}
+
+TEST_CASE("a disk that fills up while logging or at the end: what is safe is said, and with room the run goes on to the same adapter") {
+  Run through, full;
+  through.start();
+  const auto limited = [&](rlim_t bytes, const std::function<void()>& work) {
+    const auto before = ::signal(SIGXFSZ, SIG_IGN);  // writing beyond so many bytes of a file fails as on a full disk
+    rlimit old{};
+    ::getrlimit(RLIMIT_FSIZE, &old);
+    const rlimit tight{bytes, old.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &tight);
+    const std::string fault = fault_of(work, ExitCode::kCannotWrite);
+    ::setrlimit(RLIMIT_FSIZE, &old);
+    ::signal(SIGXFSZ, before);
+    return fault;
+  };
+  full.watch.stepped = [&](const StepRecord& record, std::int64_t) {
+    if (record.step == 4) throw Error(ExitCode::kCannotWrite, "stopped here");
+  };
+  CHECK(contains(fault_of([&] { full.start(); }, ExitCode::kCannotWrite), "stopped here"));
+  full.watch = {};
+  const auto log_bytes = static_cast<rlim_t>(fs::file_size(full.root() / "log.jsonl"));
+  CHECK(contains(limited(log_bytes + 10, [&] { full.resume(); }), "step-00000003.safetensors is whole: make room and resume from there"));
+  full.resume();
+  CHECK(full.adapter() == through.adapter());
+  CHECK(log_of(full.root()) == log_of(through.root()));
+}
+
+TEST_CASE("without validation tickets a run makes checkpoints at each epoch's end and keeps the last step") {
+  Run run;
+  run.validation.clear();
+  run.recipe.run.evaluate_every = 0;
+  std::vector<std::string> there;
+  run.watch.stepped = [&](const StepRecord& record, std::int64_t total) {
+    CHECK(total == 10);
+    if (record.step == 6) CHECK(fs::exists(run.root() / "checkpoints/step-00000005.safetensors"));
+  };
+  const TrainingOutcome outcome = run.start();
+  CHECK_FALSE(outcome.first_evaluation);
+  CHECK_FALSE(outcome.best_evaluation);
+  CHECK(outcome.state.step == 10);
+  CHECK(outcome.info.trained_parameters == 2 * 2 * ((64 + 64) + (64 + 32) + (96 + 64)));
+}
+
+TEST_CASE("examples that cannot be learnt from are refused before anything is written, with their number") {
+  Run run;
+  const auto fault = [&](Example example, ExitCode code) {
+    auto training = run.training;
+    training[2] = std::move(example);
+    Machine machine(1);
+    return fault_of([&] { run_training(machine.on, model("qwen2"), {training, {}}, run.recipe, {run.root()}, info(), false, {}); }, code);
+  };
+  CHECK(contains(fault({.ids = {5}}, ExitCode::kBadInput), "training example 3 has 1 tokens and none of them is to be predicted"));
+  CHECK(contains(fault({.ids = {5, 6}, .answer_begin = 2}, ExitCode::kBadInput), "none of them"));
+  CHECK(contains(fault({.ids = std::vector<std::int32_t>(200, 5)}, ExitCode::kTooLarge), "the model takes 128; lower data.max_tokens"));
+  CHECK(contains(fault({.ids = std::vector<std::int32_t>(50, 5)}, ExitCode::kTooLarge), "example 3 has 50 tokens, a pass takes 40"));
+  run.training.clear();
+  CHECK(contains(fault_of([&] { run.start(); }, ExitCode::kBadInput), "no example"));
+  CHECK_FALSE(fs::exists(run.root() / "log.jsonl"));
+}
+
+TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass is timed") {
+  Run run;
+  const TrainingData data{run.training, run.validation};
+  std::int64_t tokens = 0, targets = 0;
+  for (const Example& example : run.training) {
+    tokens += example.size();
+    targets += example.size() - example.answer_begin;
+  }
+  const TrainingPlan plan = plan_training(model("qwen2"), data, run.recipe);
+  CHECK(plan.steps == 10);
+  CHECK(plan.steps_in_epoch == 5);
+  CHECK(plan.passes_in_epoch >= 5);
+  CHECK(plan.tokens_in_epoch == tokens);
+  CHECK(plan.target_tokens_in_epoch == targets);
+  CHECK(plan.trained_bytes == 16 * plan.trained_parameters);
+  CHECK(plan.pass_bytes > 0);
+  const TrainingOutcome outcome = run.start();
+  CHECK(outcome.state.num_tokens == 2 * tokens);
+  CHECK(outcome.info.trained_parameters == plan.trained_parameters);
+
+  const std::int64_t matrix = 256 * 64, layer = 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96 + 64 + 2 * 32 + 2 * 64;
+  CHECK(plan.frozen_bytes == 4 * (2 * matrix + 2 * layer + 64));
+  run.recipe.method = Method::kHybrid;
+  CHECK(plan_training(model("qwen2"), data, run.recipe).frozen_bytes == 4 * (matrix + 2 * (layer - 2 * 64)));
+  run.recipe.method = Method::kFull;
+  CHECK(plan_training(model("qwen2"), data, run.recipe).frozen_bytes == 0);
+  run.recipe.run.max_steps = 3;
+  CHECK(plan_training(model("qwen2"), data, run.recipe).steps == 3);
+  run.recipe.run.epochs = 0;
+  CHECK(plan_training(model("qwen2"), data, run.recipe).steps == 3);
+
+  Machine machine(1);
+  const double seconds = time_of_pass(machine.on, model("qwen2"), data, run.recipe);
+  CHECK(seconds > 0);
+  CHECK(seconds < 10);
+}
+
+}  // namespace deskhand
