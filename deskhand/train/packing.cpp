@@ -12,7 +12,7 @@ namespace {
 
 struct Bin {
   PassPlan examples;
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0;  // the shared beginning counted
 };
 
 // First-fit decreasing (Johnson, 1973): at most 11/9 of the fewest bins and one. Equal lengths keep the order they come in.
@@ -22,13 +22,14 @@ StepPlan first_fit_decreasing(std::span<const std::int32_t> drawn, std::span<con
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return length(a) > length(b); });
   std::vector<Bin> bins;
   for (const std::int32_t example : order) {
+    const std::int32_t own = length(example) - settings.shared;
     auto bin = std::find_if(bins.begin(), bins.end(), [&](const Bin& open) {
-      return open.tokens + length(example) <= settings.pass_tokens &&
+      return open.tokens + own <= settings.pass_tokens &&
              (settings.pass_examples == 0 || open.examples.size() < static_cast<std::size_t>(settings.pass_examples));
     });
-    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{});
+    if (bin == bins.end()) bin = bins.insert(bins.end(), Bin{.tokens = settings.shared});
     bin->examples.push_back(example);
-    bin->tokens += length(example);
+    bin->tokens += own;
   }
   StepPlan passes;
   for (Bin& bin : bins) passes.push_back(std::move(bin.examples));
@@ -57,7 +58,7 @@ Packing::Packing(std::span<const std::int32_t> lengths, PackingSettings settings
     if (lengths_[i] > s.pass_tokens)
       throw Error(ExitCode::kTooLarge, "example {} has {} tokens, a pass takes {}; raise pass_tokens or cut the examples", i + 1,
                   lengths_[i], s.pass_tokens);
-    DESKHAND_ASSERT(lengths_[i] > 0, "an example has tokens");
+    DESKHAND_ASSERT(lengths_[i] > s.shared, "an example has tokens of its own");
   }
 }
 
@@ -97,7 +98,7 @@ StepReader::StepReader(const Packing& packing, std::span<const Example> examples
 
 std::vector<PackedPass> StepReader::next() {
   std::vector<PackedPass> passes;
-  for (const PassPlan& plan : plan_[static_cast<std::size_t>(place_.step)]) passes.push_back(pack(examples_, plan));
+  for (const PassPlan& plan : plan_[static_cast<std::size_t>(place_.step)]) passes.push_back(pack(examples_, plan, packing_.shared()));
   if (++place_.step == steps_in_epoch()) {
     place_ = {.epoch = place_.epoch + 1, .step = 0};
     plan_ = packing_.epoch(place_.epoch);
@@ -118,12 +119,26 @@ std::int64_t count_steps(const Packing& packing, double epochs) {
   return steps;
 }
 
-PackedPass pack(std::span<const Example> examples, const PassPlan& plan) {
-  PackedPass pass{.examples = plan, .bounds = {0}};
+std::int32_t shared_beginning(std::span<const Example> examples) {
+  constexpr std::int32_t kWorthSharing = 16;
+  if (examples.empty()) return 0;
+  const auto& first = examples.front().ids;
+  std::int32_t shared = examples.front().loss_begin() - 1;
+  for (const Example& example : examples) {
+    const auto most = std::min({shared, example.loss_begin() - 1, example.size() - 1});
+    const auto end = std::mismatch(first.begin(), first.begin() + most, example.ids.begin()).first;
+    shared = static_cast<std::int32_t>(end - first.begin());
+  }
+  return shared < kWorthSharing ? 0 : shared;
+}
+
+PackedPass pack(std::span<const Example> examples, const PassPlan& plan, std::int32_t shared) {
+  PackedPass pass{.examples = plan, .bounds = {0}, .shared = plan.size() > 1 ? shared : 0};
   for (const std::int32_t number : plan) {
     const Example& example = examples[static_cast<std::size_t>(number)];
-    const auto first = static_cast<std::int32_t>(pass.tokens.size());
-    pass.tokens.insert(pass.tokens.end(), example.ids.begin(), example.ids.end());
+    const std::int32_t left_out = pass.tokens.empty() ? 0 : pass.shared;
+    const std::int32_t first = static_cast<std::int32_t>(pass.tokens.size()) - left_out;  // where the whole text would begin
+    pass.tokens.insert(pass.tokens.end(), example.ids.begin() + left_out, example.ids.end());
     pass.bounds.push_back(static_cast<std::int32_t>(pass.tokens.size()));
     for (std::int32_t at = example.loss_begin(); at < example.size(); ++at) {
       pass.rows.push_back(first + at - 1);
@@ -133,22 +148,23 @@ PackedPass pack(std::span<const Example> examples, const PassPlan& plan) {
   return pass;
 }
 
-std::vector<PackedPass> pack_in_order(std::span<const Example> examples, std::int32_t pass_tokens) {
+std::vector<PackedPass> pack_in_order(std::span<const Example> examples, std::int32_t pass_tokens, std::int32_t shared) {
   std::vector<PackedPass> passes;
   PassPlan plan;
-  std::int64_t tokens = 0;
+  std::int64_t tokens = shared;
   const auto close = [&] {
-    if (!plan.empty()) passes.push_back(pack(examples, plan));
+    if (!plan.empty()) passes.push_back(pack(examples, plan, shared));
     plan.clear();
-    tokens = 0;
+    tokens = shared;
   };
   for (std::size_t i = 0; i < examples.size(); ++i) {
     if (examples[i].size() > pass_tokens)
       throw Error(ExitCode::kTooLarge, "example {} has {} tokens, a pass takes {}; raise pass_tokens or cut the examples", i + 1,
                   examples[i].size(), pass_tokens);
-    if (tokens + examples[i].size() > pass_tokens) close();
+    const std::int32_t own = examples[i].size() - shared;
+    if (tokens + own > pass_tokens) close();
     plan.push_back(static_cast<std::int32_t>(i));
-    tokens += examples[i].size();
+    tokens += own;
   }
   close();
   return passes;

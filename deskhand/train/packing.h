@@ -15,6 +15,7 @@ struct PackingSettings {
   std::int32_t pass_examples = 0;   // the most examples of one pass: the seed's micro-batch; 0: as many as fit
   std::int32_t step_examples = 16;  // of one optimizer step, packed into as few passes as first-fit decreasing finds; 0: see step_passes
   std::int32_t step_passes = 1;     // step_examples 0: so many full passes are a step
+  std::int32_t shared = 0;          // tokens that every example begins with (shared_beginning): a pass of several holds them once
   std::int32_t window = 512;        // step_examples 0: so many examples, next to one another in the shuffled order, are packed together
   bool shuffle = true;              // anew in each epoch
   std::uint64_t seed = 42;
@@ -27,7 +28,15 @@ struct PackedPass {
   std::vector<std::int32_t> bounds;    // (B + 1) example i's rows are [bounds[i], bounds[i + 1])
   std::vector<std::int32_t> rows;      // ascending: rows whose next token counts
   std::vector<std::int32_t> targets;   // (rows) that next token
+  std::int32_t shared = 0;             // every example but the first begins with the pass's first so many rows, which are not repeated
+
+  std::int64_t text_tokens() const {  // as if they were repeated
+    return static_cast<std::int64_t>(tokens.size()) + shared * (static_cast<std::int64_t>(examples.size()) - 1);
+  }
 };
+
+// How many tokens all examples begin with and take no loss of: a desk's prompts open with one instruction. 0 below 16, not worth sharing.
+std::int32_t shared_beginning(std::span<const Example> examples);
 
 using PassPlan = std::vector<std::int32_t>;  // examples of one pass, in the order of packing
 using StepPlan = std::vector<PassPlan>;      // passes of one optimizer step
@@ -40,6 +49,7 @@ class Packing {
 
   // All steps of an epoch, from 0. Every example stands in exactly one pass; only the last step may be smaller.
   std::vector<StepPlan> epoch(std::int64_t number) const;
+  std::int32_t shared() const { return settings_.shared; }
 
  private:
   std::vector<std::int32_t> lengths_;
@@ -73,10 +83,11 @@ class StepReader {
 // Steps of all `epochs`; 1.5 is one and a half, rounded up.
 std::int64_t count_steps(const Packing& packing, double epochs);
 
-PackedPass pack(std::span<const Example> examples, const PassPlan& plan);
+// shared: at most shared_beginning's; counts where the plan has several examples.
+PackedPass pack(std::span<const Example> examples, const PassPlan& plan, std::int32_t shared = 0);
 
 // All examples in their order, in passes of at most pass_tokens: for evaluation.
-std::vector<PackedPass> pack_in_order(std::span<const Example> examples, std::int32_t pass_tokens);
+std::vector<PackedPass> pack_in_order(std::span<const Example> examples, std::int32_t pass_tokens, std::int32_t shared = 0);
 
 struct CutCounts {
   std::int64_t examples = 0;        // that were longer than allowed

@@ -127,6 +127,44 @@ TEST_CASE("a packed pass predicts each answer's tokens from the rows before them
   CHECK(passes[1].examples == PassPlan{2});
 }
 
+TEST_CASE("a beginning that all examples share is found up to where a loss is taken, and stands once in a pass") {
+  std::vector<Example> examples;
+  for (std::int32_t i = 0; i < 5; ++i) {
+    Example example;
+    for (std::int32_t t = 0; t < 40 + i; ++t) example.ids.push_back(t < 24 ? t : 1000 * i + t);
+    example.answer_begin = 30 + i;
+    examples.push_back(example);
+  }
+  CHECK(shared_beginning(examples) == 24);
+  examples[3].ids[20] = 7;
+  CHECK(shared_beginning(examples) == 20);
+  examples[2].answer_begin = 19;
+  CHECK(shared_beginning(examples) == 18);  // row 18 predicts token 19
+  examples[2].answer_begin = 12;
+  CHECK(shared_beginning(examples) == 0);  // too little
+  examples[2].answer_begin = 32;
+  examples[1].answer_only = false;
+  CHECK(shared_beginning(examples) == 0);  // there a loss is taken of everything
+  examples[1].answer_only = true;
+
+  const PackedPass pass = pack(examples, {4, 0, 2}, 20);
+  CHECK(pass.shared == 20);
+  CHECK(pass.bounds == std::vector<std::int32_t>{0, 44, 64, 86});
+  CHECK(pass.text_tokens() == 44 + 40 + 42);
+  CHECK(pass.tokens[44] == examples[0].ids[20]);
+  CHECK(pass.rows.front() == 33);
+  const auto second = std::find(pass.targets.begin(), pass.targets.end(), examples[0].ids[30]) - pass.targets.begin();
+  CHECK(pass.tokens[static_cast<std::size_t>(pass.rows[static_cast<std::size_t>(second)])] == examples[0].ids[29]);
+  CHECK(pack(examples, {1}, 20).shared == 0);
+
+  std::vector<std::int32_t> lengths;
+  for (const Example& example : examples) lengths.push_back(example.size());
+  CHECK(Packing(lengths, {.pass_tokens = 130}).epoch(0).front().size() == 2);
+  CHECK(Packing(lengths, {.pass_tokens = 130, .shared = 20}).epoch(0).front().size() == 1);  // 20 + 5 times 20 and 0 to 4
+  for (const PackedPass& packed : pack_in_order(examples, 66, 20)) CHECK(packed.tokens.size() <= 66);
+  CHECK(pack_in_order(examples, 66, 20).size() == 3);
+}
+
 TEST_CASE("cutting takes the prompt's middle, keeps the whole answer where it can, and counts") {
   std::vector<Example> examples(4);
   for (auto& example : examples) {
