@@ -26,13 +26,18 @@ struct Options {
   std::string decoder;
 };
 
+// As a shell wants it.
+std::string quoted(const std::string& argument) {
+  return argument.find(' ') == std::string::npos ? argument : "'" + argument + "'";
+}
+
 // One step of the demo is one command of the program, run as a user would run it.
 void run_command(const char* name, const Globals& globals, const std::vector<std::string>& arguments) {
   for (const Command& command : commands()) {
     if (std::string_view(command.name) != name) continue;
     std::string shown;
-    for (const auto& argument : arguments) shown += " " + argument;
-    fmt::print("\n$ deskhand --desk {} {}{}\n", globals.desk.string(), name, shown);
+    for (const auto& argument : arguments) shown += " " + quoted(argument);
+    fmt::print("\n$ deskhand --desk {} {}{}\n", quoted(globals.desk.string()), name, shown);
     std::fflush(stdout);
     CLI::App sub;
     const auto run = command.declare(sub, globals);
@@ -94,7 +99,7 @@ void demo(Globals globals, const Options& options) {
   run_command("triage", globals, arguments);
   const double seconds = answering.seconds();
 
-  std::vector<std::string> evaluation = {"--name", "demo", "--limit", "24", "--splits", "none", "--force"};
+  std::vector<std::string> evaluation = {"--name", "demo", "--limit", "12", "--splits", "none", "--force"};
   if (options.decoder != "none") evaluation.insert(evaluation.end(), {"--systems", "deskhand triage"});
   evaluation.insert(evaluation.end(), decoder.begin(), decoder.end());
   run_command("evaluate", globals, evaluation);

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "deskhand/app/encoder_similarity.h"
+#include "deskhand/app/fitted_weights.h"
 #include "deskhand/app/model_hash.h"
 #include "deskhand/app/prediction_file.h"
 #include "deskhand/base/error.h"
@@ -77,23 +78,13 @@ RetrieverSettings retrieval_settings(const EvaluationRun& run) {
   return settings;
 }
 
-std::string retrieval_state(const RetrieverSettings& r) {
-  const Json state = {std::string(name_of(r.method)),
-                      r.encoder.hash,
-                      r.dense_weight,
-                      r.bm25_weight,
-                      r.exact_weight,
-                      r.keyword_weight,
-                      r.floor,
-                      sha256(r.keywords),
-                      r.identifier_patterns};
-  return write_json(state);
-}
-
-// Weights of model, votes and prior, fitted on tickets that are neither held out nor for validation; kept beside the cases.
-Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager, const std::string& key) {
-  const std::string name = "confidence " + key;
+// Weights of model, votes and prior, fitted on tickets that are neither held out nor for validation; kept beside the cases. Those that
+// `index` fitted are taken where it knew this very split's cases and no others.
+Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, const Triager& triager,
+                             const FittingConditions& conditions) {
+  const std::string hash = fitting_hash(split.cases, conditions), name = "confidence " + hash;
   if (const std::string kept = kept_text(split.cases, name); !kept.empty()) return read_confidence(kept);
+  if (const std::string kept = weights_of_index(run.desk.database, hash); !kept.empty()) return read_confidence(kept);
   Progress progress({.what = "fitting label weights",
                      .unit = "tickets",
                      .total = static_cast<std::int64_t>(split.fitting.size()),
@@ -199,7 +190,12 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
     // A raw model's word is taken as it is. Weights are fitted here, on this split: those of the desk may have seen what is held out.
     TriageParts used = parts;
     if (settings.decide != Witness::kModel && !split.fitting.empty())
-      used.confidence = fitted_confidence(run, split, Triager(parts, triage), system.key);
+      used.confidence = fitted_confidence(run, split, Triager(parts, triage),
+                                          {.desk = desk,
+                                           .retrieval = retrieval,
+                                           .model_hash = identity.model_hash,
+                                           .shown_cases = settings.cases,
+                                           .tickets = split.fitting});
     const Triager triager(std::move(used), triage);
 
     Progress progress({.what = fmt::format("{}, split {}", settings.name, split.name),

@@ -4,9 +4,12 @@
 
 #include "deskhand/app/answering.h"
 #include "deskhand/app/draw_split.h"
+#include "deskhand/app/fitted_weights.h"
+#include "deskhand/app/model_hash.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/progress.h"
+#include "deskhand/fetch/catalogue.h"
 #include "deskhand/retrieve/parquet.h"
 #include "deskhand/tickets/ticket_store.h"
 #include "deskhand/triage/index_cases.h"
@@ -48,8 +51,17 @@ void fit(Desk& desk, const Globals& globals) {
     before = done;
   });
   progress.finish();
-  keep_text(desk.database, "confidence", write_confidence(confidence));
-  keep_text(desk.database, "confidence_model", desk.settings.models.decoder);
+  RetrieverSettings retrieval = desk.settings.retrieval;
+  if (answering.encoder()) retrieval.encoder = answering.encoder()->id();
+  const std::string& decoder = desk.settings.models.decoder;
+  const std::string hash =
+      fitting_hash(desk.database, {.desk = desk.settings,
+                                   .retrieval = retrieval,
+                                   .model_hash = decoder.empty() ? "" : model_hash(desk.database, installed_model(globals.models, decoder)),
+                                   .shown_cases = answer.cases,
+                                   .tickets = held_out});
+  keep_weights_of_index(desk.database, hash, confidence);
+  keep_text(desk.database, "confidence_model", decoder);
 }
 
 }  // namespace
