@@ -45,6 +45,25 @@ std::vector<std::pair<const SystemResult*, const SystemResult*>> pairs_of(const 
   return pairs;
 }
 
+// What makes figures of the two hard to compare, in sentences.
+std::vector<std::string> notes_of(const SplitResult& a, const SplitResult& b) {
+  bool other_data = false, other_encoder = false;
+  for (const SystemResult& system : a.systems)
+    if (const auto* other = find_system(b, system.identity.name)) {
+      other_data = other_data || system.identity.data_hash != other->identity.data_hash;
+      // A baseline's model is the encoder that found its cases and compared its resolutions.
+      other_encoder = other_encoder || (system.identity.kind == "baseline" && other->identity.kind == "baseline" &&
+                                        system.identity.model_hash != other->identity.model_hash);
+    }
+  std::vector<std::string> notes;
+  if (other_data)
+    notes.push_back(
+        "The two were not measured on the same data: tickets learnt from or held out differ, so a change may be the tickets' and not the "
+        "system's.");
+  if (other_encoder) notes.push_back("The two had different encoders: cosines and BERTScores of one do not compare with the other's.");
+  return notes;
+}
+
 void compare(const Globals& globals, const Options& options) {
   Desk desk = Desk::open(globals);
   const Evaluation a = find_evaluation(desk, options.a), b = find_evaluation(desk, options.b);
@@ -56,7 +75,13 @@ void compare(const Globals& globals, const Options& options) {
     for (Difference& difference : compare_systems(a, *first, b, *second, settings, engine.pool))
       differences.push_back(std::move(difference));
   if (!options.folder.empty()) write_comparison(options.folder, a, b, differences, {.force = options.force});
+  const auto notes = notes_of(a.splits.front(), b.splits.front());
+  if (globals.json) {
+    fmt::print("{}", comparison_json(a, b, differences, notes));
+    return;
+  }
   fmt::print("{}", comparison_text(a, b, differences));
+  for (const std::string& note : notes) fmt::print("\nnote: {}\n", note);
   if (!options.folder.empty()) fmt::print("\nThe page: {}\n", (options.folder / "index.html").string());
 }
 

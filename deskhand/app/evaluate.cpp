@@ -140,7 +140,7 @@ void evaluate(const Globals& globals, Options options) {
   const EvaluationRun run{desk, globals, engine, encoder.get(), vectors.get(), store, options.redo};
 
   const MeasureSettings measure = measure_settings(desk.settings.evaluate);
-  EvaluationRecord record;
+  EvaluationRecord record{.texts = options.texts};
   record.evaluation = {.name = options.name,
                        .desk = desk.settings.name,
                        .made = utc_now(),

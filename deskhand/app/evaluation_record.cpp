@@ -19,7 +19,7 @@ fs::path evaluation_folder(const Desk& desk, const std::string& name) {
 }
 
 void keep_evaluation(PredictionStore& store, const EvaluationRecord& record, const std::vector<std::vector<std::string>>& keys) {
-  Json json = {{"figures", write_evaluation(record.evaluation)}, {"splits", Json::array()}};
+  Json json = {{"figures", write_evaluation(record.evaluation)}, {"texts", record.texts}, {"splits", Json::array()}};
   for (std::size_t i = 0; i < record.splits.size(); ++i) {
     Json tickets = Json::array();
     for (const HeldOutTicket& ticket : record.splits[i].tickets) tickets.push_back(ticket.id);
@@ -38,7 +38,7 @@ EvaluationRecord load_evaluation(Desk& desk, const std::string& wanted) {
   if (text.empty()) throw Error(ExitCode::kNotFound, "there is no evaluation '{}'; there are: {}", name, fmt::join(names, ", "));
   const std::string where = fmt::format("{}, evaluation {}", desk.database.path().string(), name);
   const Json json = parse_json(text, where);
-  EvaluationRecord record{.evaluation = read_evaluation(json.at("figures").get<std::string>(), where)};
+  EvaluationRecord record{.evaluation = read_evaluation(json.at("figures").get<std::string>(), where), .texts = json.value("texts", true)};
   TicketStore tickets(desk.database);
   for (std::size_t i = 0; i < record.evaluation.splits.size(); ++i) {
     const SplitResult& result = record.evaluation.splits[i];

@@ -13,6 +13,7 @@ namespace deskhand {
 struct EvaluationRecord {
   Evaluation evaluation;
   std::vector<SplitRecords> splits;  // as evaluation.splits
+  bool texts = true;                 // whether its report shows the tickets' texts
 };
 
 // keys: for each split those of its systems, in order.

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/base/json.h"
@@ -13,7 +14,8 @@ namespace {
 struct Options {
   std::string name;
   std::filesystem::path folder;
-  bool texts = true, force = false;
+  std::optional<bool> texts;  // not given: as the evaluation was made
+  bool force = false;
 };
 
 void report(const Globals& globals, const Options& options) {
@@ -22,7 +24,7 @@ void report(const Globals& globals, const Options& options) {
   const auto folder = options.folder.empty() ? evaluation_folder(desk, record.evaluation.name) / "report" : options.folder;
   write_report(
       folder, record.evaluation, record.splits,
-      {.texts = options.texts,
+      {.texts = options.texts.value_or(record.texts),
        .force = options.force || options.folder.empty(),
        .commands = {fmt::format("deskhand --desk {} evaluate --name {}", desk.folder.filename().string(), record.evaluation.name)}});
   if (globals.json)
@@ -37,7 +39,8 @@ std::function<void()> declare_report(CLI::App& sub, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   sub.add_option("NAME", options->name, "the evaluation; the latest if not given");
   sub.add_option("--out", options->folder, "where the report goes; evaluations/NAME/report in the desk's folder if not given");
-  sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out: figures alone, to be passed on");
+  sub.add_flag("--texts,!--no-texts", options->texts,
+               "with the tickets' texts, or figures alone, to be passed on; as the evaluation was made if not given");
   sub.add_flag("--force", options->force, "write over a report that is there");
   sub.footer("Examples:\n  deskhand --desk mydesk report\n  deskhand --desk mydesk report --no-texts --out for-the-board");
   return [options, &globals] { report(globals, *options); };

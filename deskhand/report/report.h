@@ -41,7 +41,11 @@ std::string summary_text(const Evaluation& evaluation, const SummaryOptions& opt
 std::string comparison_text(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
                             const SummaryOptions& options = {});
 
-// A folder as write_report's, by the same rules: the same files; metrics.json is {"a", "b", "differences"}.
+// The same for programs: {"a", "b", "differences"}, and "notes" where there are any.
+std::string comparison_json(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
+                            std::span<const std::string> notes = {});
+
+// A folder as write_report's, by the same rules: the same files; metrics.json is comparison_json without notes.
 void write_comparison(const std::filesystem::path& folder, const Evaluation& a, const Evaluation& b,
                       std::span<const Difference> differences, const ReportOptions& options = {});
 

@@ -142,6 +142,18 @@ void write_report(const std::filesystem::path& folder, const Evaluation& evaluat
   made.commit();
 }
 
+std::string comparison_json(const Evaluation& a, const Evaluation& b, std::span<const Difference> differences,
+                            std::span<const std::string> notes) {
+  Evaluation carrier;  // differences are written as a split of metrics.json writes them
+  carrier.splits.push_back({.differences = {differences.begin(), differences.end()}});
+  const Json rows = parse_json(write_evaluation(carrier), "differences");
+  Json json = {{"a", parse_json(write_evaluation(a), "a")},
+               {"b", parse_json(write_evaluation(b), "b")},
+               {"differences", rows["splits"][0]["differences"]}};
+  if (!notes.empty()) json["notes"] = std::vector<std::string>(notes.begin(), notes.end());
+  return write_json(json, 1) + "\n";
+}
+
 void write_comparison(const std::filesystem::path& folder, const Evaluation& a, const Evaluation& b,
                       std::span<const Difference> differences, const ReportOptions& options) {
   NewFolder made(folder, options.force);
@@ -156,13 +168,7 @@ void write_comparison(const std::filesystem::path& folder, const Evaluation& a, 
   }
   made.write("index.html", comparison_page(a, b, differences, figures, {.plotly = plotly_is_there()}));
   made.write("report.md", comparison_markdown(a, b, differences, figures));
-  Evaluation carrier;  // differences are written as a split of metrics.json writes them
-  carrier.splits.push_back({.differences = {differences.begin(), differences.end()}});
-  const Json rows = parse_json(write_evaluation(carrier), "differences");
-  const Json json = {{"a", parse_json(write_evaluation(a), "a")},
-                     {"b", parse_json(write_evaluation(b), "b")},
-                     {"differences", rows["splits"][0]["differences"]}};
-  made.write("metrics.json", write_json(json, 1) + "\n");
+  made.write("metrics.json", comparison_json(a, b, differences));
   made.write("data.js", report_data(both, {}, false));
   write_assets(made);
   write_drawings(made, figures);

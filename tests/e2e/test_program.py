@@ -308,6 +308,11 @@ class Evaluation(Folder):
         in_report = lambda folder: any(text in file.read_text(encoding="utf-8", errors="replace") for file in Path(folder).rglob("*") if file.is_file())
         self.assertTrue(in_report(self.desk / "evaluations/first/report"))
         self.assertFalse(in_report(self.folder / "board"))
+        run("--desk", self.desk, "evaluate", "--name", "second", "--splits", "none", "--no-texts")
+        run("--desk", self.desk, "report", "second")
+        self.assertFalse(in_report(self.desk / "evaluations/second/report"), "drawn again as it was made")
+        run("--desk", self.desk, "report", "second", "--texts")
+        self.assertTrue(in_report(self.desk / "evaluations/second/report"))
 
     def test_answers_made_elsewhere_are_measured_and_two_evaluations_compared(self):
         self.desk_to_measure()
@@ -322,7 +327,12 @@ class Evaluation(Folder):
         self.assertTrue((self.folder / "ab" / "index.html").is_file())
         same = run("compare", self.desk / "evaluations/a/report", self.desk / "evaluations/a/report", "--desk", self.desk).stdout
         self.assertNotRegex(same, r"\b(better|worse)\b")
+        self.assertNotIn("note:", same)
         self.fails(4, "there are: a, b", "--desk", self.desk, "compare", "a", "c")
+        run("--desk", self.desk, "evaluate", "--name", "less", "--splits", "none", "--limit", "5")
+        self.assertIn("note: The two were not measured on the same data", run("--desk", self.desk, "compare", "a", "less").stdout)
+        told = json.loads(run("--desk", self.desk, "--json", "compare", "a", "less").stdout)
+        self.assertEqual(sorted(told), ["a", "b", "differences", "notes"])
 
     def test_broken_predictions_have_their_outcome(self):
         self.desk_to_measure()
