@@ -1,6 +1,7 @@
 """Writes tests/golden/quant/TYPE.bin: random bytes as blocks of each GGUF type, and what the `gguf` package reads in them.
 
-A file holds 4 rows of 512 weights: the blocks, then the 2048 weights as little-endian f32. Run: python tools/save_golden_quant.py
+A file holds 4 rows of 512 weights: the blocks, then the 2048 weights as little-endian f32. packed_TYPE.bin: normal weights first, then the blocks
+that the package makes of them. Run: python tools/save_golden_quant.py
 """
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def main() -> None:
         rows = blocks.reshape(ROWS, -1)
         weights = quants.dequantize(rows, kind).astype("<f4")
         (folder / f"{kind.name.lower()}.bin").write_bytes(rows.tobytes() + weights.tobytes())
+    weights = random.normal(0, 1, (ROWS, WIDTH)).astype("<f4")
+    weights[1, 32:64] = 0
+    for kind in (Type.Q4_0, Type.Q8_0):
+        (folder / f"packed_{kind.name.lower()}.bin").write_bytes(weights.tobytes() + quants.quantize(weights, kind).tobytes())
 
 
 main()

@@ -61,6 +61,25 @@ TEST_CASE("every f16 and bf16 is widened exactly, subnormal numbers too") {
     }
 }
 
+TEST_CASE("weights become the very blocks that the gguf package makes of them") {
+  for (const DType type : {DType::kQ4_0, DType::kQ8_0}) {
+    INFO(dtype_name(type));
+    std::ifstream file(std::string(DESKHAND_SOURCE_DIR "/tests/golden/quant/packed_") + std::string(dtype_name(type)) + ".bin",
+                       std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    Tensor weights(DType::kF32, {4, 512}), blocks(type, {4, 512});
+    const std::size_t plain = weights.floats().size() * sizeof(float), packed = blocks.view().raw().size();
+    REQUIRE(bytes.size() == plain + packed);
+    std::memcpy(weights.view().data(), bytes.data(), plain);
+    for (const auto kind : {Backend::Kind::kReference, Backend::Kind::kCpu}) {
+      Machine machine(3);
+      machine.on.kind = kind;
+      quantize(machine.on, blocks, weights);
+      CHECK(std::memcmp(blocks.view().data(), bytes.data() + plain, packed) == 0);
+    }
+  }
+}
+
 TEST_CASE("rows quantised to q8_0 are read back within half a step, whole numbers that reach 127 exactly, and zeros as zeros") {
   Tensor rows = random_tensor({5, 96}, 3);
   for (std::size_t i = 0; i < 32; ++i) rows.floats()[i] = i == 9 ? -127.0f : static_cast<float>(i);
