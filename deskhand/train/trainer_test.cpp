@@ -9,6 +9,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <tuple>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
@@ -237,6 +238,41 @@ TEST_CASE("packed texts and one text a pass give the same losses, and eight at o
   CHECK(worst_relative(losses(200, 8, 2), packed) < 1e-5);
   CHECK(worst_relative(losses(40, 8, 0), packed) < 1e-5);
   CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(10, packed[0])) > 1e-3);  // another batch is another run
+}
+
+TEST_CASE("texts that share their beginning lose the same as each in a pass of its own, and all their tokens are counted") {
+  const auto run_with = [](std::int32_t micro_batch) {
+    Run run;
+    for (auto* examples : {&run.training, &run.validation})
+      for (Example& example : *examples) {
+        const std::vector<std::int32_t> beginning = {9, 4, 31, 7, 8, 3, 6, 12, 11, 20, 19, 18, 5, 9, 4, 31, 7, 21};
+        example.ids.insert(example.ids.begin(), beginning.begin(), beginning.end());
+        example.answer_begin += static_cast<std::int32_t>(beginning.size());
+      }
+    REQUIRE(shared_beginning(run.training) == 18);
+    run.recipe.lora.dropout = 0;
+    run.recipe.data.pass_tokens = 200;
+    run.recipe.data.micro_batch = micro_batch;
+    const auto outcome = run.start();
+    return std::tuple(losses_of(run.root()), outcome.best_evaluation->loss, outcome.state.num_tokens);
+  };
+  const auto [apart, apart_best, apart_tokens] = run_with(1);
+  const auto [shared, shared_best, shared_tokens] = run_with(0);
+  CHECK(worst_relative(shared, apart) < 1e-5);
+  CHECK(shared_best == doctest::Approx(apart_best).epsilon(1e-5));
+  CHECK(shared_tokens == apart_tokens);
+}
+
+TEST_CASE("a run over a base in 4 bits learns, by other numbers than over the base as it is") {
+  Run stored, four;
+  stored.base = four.base = "llama-untied";
+  four.recipe.base = FrozenBase::kQ4;
+  four.recipe.run.epochs = stored.recipe.run.epochs = 6;
+  stored.start();
+  const auto outcome = four.start();
+  CHECK(outcome.best_evaluation->loss < 0.98 * outcome.first_evaluation->loss);
+  const auto losses = losses_of(four.root());
+  CHECK(worst_relative(losses, losses_of(stored.root())) > 1e-4);
 }
 
 TEST_CASE("layers computed again for backward change no bit of the adapter") {
