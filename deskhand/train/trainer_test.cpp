@@ -152,7 +152,7 @@ Recipe golden_recipe(const Json& settings, std::int32_t batch) {
                  .dropout = 0,
                  .rank_stabilised = settings["rank_stabilised"],
                  .plus_ratio = settings["plus_ratio"]};
-  recipe.data = {.max_tokens = 64, .batch = batch, .pass_tokens = 64, .shuffle = false};
+  recipe.data = {.max_tokens = 64, .batch = batch, .pass_tokens = 32, .shuffle = false};  // several passes a step
   recipe.optimizer = {.learning_rate = settings["learning_rate"],
                       .weight_decay = settings["weight_decay"],
                       .beta1 = settings["beta1"],
@@ -230,14 +230,32 @@ TEST_CASE("packed texts and one text a pass give the same losses, and eight at o
     run.recipe.data.batch = batch;
     run.recipe.data.micro_batch = micro_batch;
     run.start();
-    return losses_of(run.root());
+    std::vector<double> figures = losses_of(run.root());
+    for (const StepRecord& record : read_run_log(run.root() / "log.jsonl").steps) figures.push_back(record.grad_norm);
+    return figures;
   };
   const auto packed = losses(200, 8, 0);
-  CHECK(packed.size() == 6);
+  CHECK(packed.size() == 2 * 6);  // losses, then norms
   CHECK(worst_relative(losses(200, 8, 1), packed) < 1e-5);
   CHECK(worst_relative(losses(200, 8, 2), packed) < 1e-5);
   CHECK(worst_relative(losses(40, 8, 0), packed) < 1e-5);
-  CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(10, packed[0])) > 1e-3);  // another batch is another run
+  CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(2 * 10, packed[0])) > 1e-3);  // another batch is another run
+}
+
+TEST_CASE("dropout falls on the same elements however a step is cut into passes") {
+  const auto losses = [](std::int32_t micro_batch) {
+    Run run;
+    run.recipe.lora.dropout = 0.5;
+    run.recipe.optimizer.learning_rate = 0.05;
+    run.recipe.data = {.max_tokens = 40, .batch = 4, .micro_batch = micro_batch, .pass_tokens = 40, .shuffle = false};
+    for (Example& example : run.training) {  // of one length, so that they are packed in their order
+      example.ids.resize(8, 5);
+      example.answer_begin = 2;
+    }
+    run.start();
+    return losses_of(run.root());
+  };
+  CHECK(worst_relative(losses(2), losses(4)) < 1e-5);
 }
 
 TEST_CASE("texts that share their beginning lose the same as each in a pass of its own, and all their tokens are counted") {
@@ -542,6 +560,22 @@ TEST_CASE("a run that gets worse stops early, and its adapter is the best evalua
   best.recipe.run.max_steps = outcome.best_evaluation->step;  // a run that ends there
   best.start();
   CHECK(best.adapter() == early.adapter());
+
+  Run killed;  // in every second step, after its log line: the evaluations behind it are not counted twice
+  killed.recipe = early.recipe;
+  killed.validation = early.validation;
+  int steps = 0;
+  killed.watch.stepped = [&](const StepRecord&, std::int64_t) {
+    if (++steps % 2 == 0) throw std::runtime_error("killed");
+  };
+  CHECK_THROWS_AS(killed.start(), std::runtime_error);
+  for (bool is_over = false; !is_over && steps < 100;) {
+    try {
+      is_over = killed.resume().end == End::kStoppedEarly;
+    } catch (const std::runtime_error&) {}
+  }
+  CHECK(log_of(killed.root()) == log_of(early.root()));
+  CHECK(killed.adapter() == early.adapter());
 
   // Killed after its last checkpoint, it stops early all the same.
   const std::string adapter = early.adapter();
