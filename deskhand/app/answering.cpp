@@ -1,5 +1,6 @@
 #include "deskhand/app/answering.h"
 
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
@@ -18,7 +19,7 @@ fs::path tokenizer_file(const fs::path& folder) {
 }
 
 // Everything that an answer depends on besides its query: when any of it changes, an interrupted run is not gone on with.
-std::string state_of(Database& database, const DeskSettings& settings, const fs::path& decoder) {
+std::string state_of(Database& database, const DeskSettings& settings, const fs::path& decoder, const std::string& adapter_hash) {
   Statement cases =
       database.prepare("SELECT coalesce(group_concat(content_hash), '') FROM (SELECT content_hash FROM cases ORDER BY ticket_id)");
   cases.step();
@@ -30,6 +31,7 @@ std::string state_of(Database& database, const DeskSettings& settings, const fs:
                       settings.models.encoder,
                       decoder.string(),
                       stamp,
+                      adapter_hash,
                       std::string(name_of(retrieval.method)),
                       retrieval.encoder.hash,
                       retrieval.floor,
@@ -83,11 +85,25 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
                 retriever_->size() - retriever_->size_with_vector(), retriever_->size(), desk.settings.models.encoder,
                 globals.desk.string());
 
+  const ModelSettings& models = desk.settings.models;
+  DeskDecoder::Files files;
+  if (options.decoder && !models.decoder.empty()) {
+    files.model = installed_model(globals.models, models.decoder);
+    if (!models.adapter.empty()) {
+      files.adapter = installed_adapter(desk.folder, models.adapter);
+      files.adapter_id = deskhand::adapter_hash(desk.database, files.adapter);
+      if (const std::string warning = other_base(desk.database, files.model, files.adapter); !warning.empty())
+        fmt::print(stderr, "{}\n", warning);
+    }
+  }
+  adapter_hash_ = files.adapter_id;
+  model_id_ = models.decoder + (adapter_hash_.empty() ? "" : " + adapter " + adapter_hash_);
+
   const std::string kept = kept_text(desk.database, "confidence");
   const Confidence fresh = confidence_of_cases(cases);
   Confidence confidence = fresh;
   // Weights hold for the labels and the model they were fitted with; the labels' shares are always today's.
-  if (!kept.empty() && desk.settings.answer.held_out > 0 && kept_text(desk.database, "confidence_model") == desk.settings.models.decoder) {
+  if (!kept.empty() && desk.settings.answer.held_out > 0 && kept_text(desk.database, "confidence_model") == model_id_) {
     Confidence fitted = read_confidence(kept);
     if (fitted.category.labels == fresh.category.labels) {
       fitted.urgency.prior = fresh.urgency.prior;
@@ -95,9 +111,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
       confidence = std::move(fitted);
     }
   }
-  const std::string& name = desk.settings.models.decoder;
-  const fs::path decoder = options.decoder && !name.empty() ? installed_model(globals.models, name) : fs::path();
-  if (!decoder.empty()) model_ = std::make_unique<DeskDecoder>(decoder, desk.settings, engine_.backend, confidence.category.labels);
+  if (!files.model.empty()) model_ = std::make_unique<DeskDecoder>(files, desk.settings, engine_.backend, confidence.category.labels);
   triager_ = std::make_unique<Triager>(
       TriageParts{.retriever = *retriever_,
                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,
@@ -107,7 +121,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
           .shown_cases = desk.settings.answer.cases, .witness = desk.settings.answer.decide, .clean = desk.settings.import.clean});
   DeskSettings used = desk.settings;
   used.retrieval = retrieval;
-  fingerprint_ = state_of(desk.database, used, decoder);
+  fingerprint_ = state_of(desk.database, used, files.model, files.adapter_id);
 }
 
 Answering::~Answering() = default;

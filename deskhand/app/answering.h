@@ -43,6 +43,9 @@ class Answering {
   DeskEncoder* encoder() { return encoder_.get(); }
   // Names all that an answer depends on besides its query: models, settings, cases, weights.
   const std::string& fingerprint() const { return fingerprint_; }
+  // Names decoder and adapter; label weights hold for the one they were fitted with.
+  const std::string& model_id() const { return model_id_; }
+  const std::string& adapter_hash() const { return adapter_hash_; }  // empty: no adapter
 
  private:
   Engine engine_;
@@ -50,7 +53,7 @@ class Answering {
   std::unique_ptr<Retriever> retriever_;
   std::unique_ptr<DeskDecoder> model_;
   std::unique_ptr<Triager> triager_;
-  std::string fingerprint_;
+  std::string fingerprint_, model_id_, adapter_hash_;
 };
 
 // Small texts that commands leave for one another in the desk's database: fitted label weights, for example. Empty: none is kept.

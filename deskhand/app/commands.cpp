@@ -12,8 +12,8 @@ DESKHAND_COMMAND(search);
 DESKHAND_COMMAND(triage);
 DESKHAND_COMMAND(evaluate);
 DESKHAND_COMMAND(report);
-DESKHAND_COMMAND(train);
 DESKHAND_COMMAND(compare);
+DESKHAND_COMMAND(export);
 DESKHAND_COMMAND(demo);
 DESKHAND_COMMAND(doctor);
 DESKHAND_COMMAND(perplexity);
@@ -30,8 +30,8 @@ std::span<const Command> commands() {
       {"triage", "answer new tickets: urgency, category, resolution, with the cases that say so", declare_triage},
       {"evaluate", "measure the desk's models on held-out tickets, beside cheap baselines", declare_evaluate},
       {"report", "draw the report of an evaluation again", declare_report},
-      {"train", "fine-tune a model on the desk's closed tickets", declare_train},
-      {"compare", "put two evaluations, or training runs, side by side and say which changes matter", declare_compare},
+      {"compare", "put two evaluations side by side and say which changes matter", declare_compare},
+      {"export", "write what was trained as a whole model or an adapter, for Hugging Face and llama.cpp", declare_export},
       {"demo", "the whole way on the sample desk, from two Excel files to answered tickets", declare_demo},
       {"doctor", "say what this machine and this desk have, and what is wrong", declare_doctor},
       {"perplexity", "measure a model on a text, as llama.cpp does", declare_perplexity},

@@ -1,6 +1,9 @@
 #include "deskhand/app/desk_decoder.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "deskhand/app/desk_adapter.h"
 
 namespace deskhand {
 namespace {
@@ -15,13 +18,16 @@ GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings&
   return made;
 }
 
-GeneratorModelSettings model_settings(const DeskSettings& settings, const std::vector<std::string>& categories) {
+GeneratorModelSettings model_settings(const DeskSettings& settings, const std::vector<std::string>& categories,
+                                      const std::string& adapter_id, bool has_chat) {
   GeneratorModelSettings made;
   made.prompt = prompt_settings(settings, categories);
   made.max_new_tokens = settings.answer.max_new_tokens;
   made.sampler.temperature = static_cast<float>(settings.answer.temperature);
   made.sampler.top_p = static_cast<float>(settings.answer.top_p);
   made.sampler.seed = static_cast<std::uint64_t>(settings.answer.seed);
+  if (!has_chat) made.prompt.style = PromptStyle::kInstruction;
+  made.adapter_id = adapter_id;
   return made;
 }
 
@@ -35,11 +41,15 @@ PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<s
   return made;
 }
 
-DeskDecoder::DeskDecoder(const std::filesystem::path& path, const DeskSettings& settings, const Backend& on,
-                         const std::vector<std::string>& categories)
-    : decoder_(Decoder::load(path)),
-      tokenizer_(load_tokenizer(path)),
+DeskDecoder::DeskDecoder(const Files& files, const DeskSettings& settings, const Backend& on, const std::vector<std::string>& categories)
+    : DeskDecoder(load_decoder(files.model, files.adapter), load_tokenizer(files.model), settings, on, categories, files.adapter_id) {}
+
+DeskDecoder::DeskDecoder(Decoder decoder, LoadedTokenizer tokenizer, const DeskSettings& settings, const Backend& on,
+                         const std::vector<std::string>& categories, const std::string& adapter_id)
+    : decoder_(std::move(decoder)),
+      tokenizer_(std::move(tokenizer)),
       generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings)),
-      asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr, model_settings(settings, categories)) {}
+      asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr,
+             model_settings(settings, categories, adapter_id, tokenizer_.chat.has_value())) {}
 
 }  // namespace deskhand

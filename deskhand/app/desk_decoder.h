@@ -13,13 +13,22 @@ namespace deskhand {
 
 class DeskDecoder {
  public:
-  // categories: the labels it chooses from. Throws as Decoder::load and load_tokenizer do.
-  DeskDecoder(const std::filesystem::path& path, const DeskSettings& settings, const Backend& on,
-              const std::vector<std::string>& categories);
+  // What it is loaded from; an empty adapter is none, its id is what remembered prompts are kept under.
+  struct Files {
+    std::filesystem::path model, adapter;
+    std::string adapter_id;
+  };
+  // categories: the labels it chooses from. Throws as load_decoder and load_tokenizer do.
+  DeskDecoder(const Files& files, const DeskSettings& settings, const Backend& on, const std::vector<std::string>& categories);
+  // Of parts that are loaded already. A model without a chat template is asked in plain instruction form.
+  DeskDecoder(Decoder decoder, LoadedTokenizer tokenizer, const DeskSettings& settings, const Backend& on,
+              const std::vector<std::string>& categories, const std::string& adapter_id = "");
   DeskDecoder(const DeskDecoder&) = delete;  // its parts point at one another
   DeskDecoder& operator=(const DeskDecoder&) = delete;
 
   AnswerModel& model() { return asked_; }
+  const Decoder& decoder() const { return decoder_; }
+  const LoadedTokenizer& tokenizer() const { return tokenizer_; }
 
  private:
   Decoder decoder_;

@@ -4,10 +4,10 @@
 #include <memory>
 #include <set>
 
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/app/prediction_file.h"
-#include "deskhand/app/training_runs.h"
 #include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/progress.h"
@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string name, decoder;
+  std::string name;
+  ModelChoice models_named;
   std::vector<std::string> systems;      // by name; none: all
   std::vector<std::string> splits;       // beside the desk's own; none: the settings'
   std::vector<std::string> predictions;  // NAME=FILE
@@ -57,7 +58,8 @@ std::string command_of(const Desk& desk, const Options& options) {
   for (const auto& split : options.splits) add("--splits", split);
   for (const auto& file : options.predictions) add("--predictions", file);
   if (options.limit > 0) add("--limit", std::to_string(options.limit));
-  if (!options.decoder.empty()) add("--decoder", options.decoder);
+  if (!options.models_named.decoder.empty()) add("--decoder", options.models_named.decoder);
+  if (!options.models_named.adapter.empty()) add("--adapter", options.models_named.adapter);
   if (!options.models) add("--no-models", "");
   if (options.all_splits) add("--all-splits", "");
   return command;
@@ -113,30 +115,10 @@ std::vector<EvaluationSplit> make_splits(const EvaluationRun& run, const std::ve
   return splits;
 }
 
-// Of the runs that made what was measured: an adapter, or a whole model. A run that cannot be read is told, hours of answers are not lost.
-void add_training(Evaluation& evaluation, const Desk& desk, std::span<const SplitRecords> records,
-                  std::span<const SystemSettings> settings) {
-  std::vector<std::string> names;
-  for (const SplitRecords& split : records)
-    for (const SystemAnswers& system : split.systems) names.push_back(system.identity.adapter);
-  for (const SystemSettings& system : settings)
-    if (fs::exists(system.decoder)) names.push_back(system.decoder);
-  std::set<fs::path> seen;
-  for (const std::string& name : names) {
-    const auto run = find_run(desk.folder, name);
-    if (!run || !seen.insert(fs::weakly_canonical(*run)).second) continue;
-    try {
-      evaluation.training.push_back(loss_curve_of(read_training_run(*run)));
-    } catch (const Error& error) {
-      evaluation.splits.front().warnings.push_back(fmt::format("The curves of the training run {} are missing: {}.", name, error.what()));
-    }
-  }
-}
-
 void evaluate(const Globals& globals, Options options) {
   const Stopwatch watch;
   Desk desk = Desk::open(globals);
-  if (!options.decoder.empty()) desk.settings.models.decoder = options.decoder == "none" ? "" : options.decoder;
+  options.models_named.apply(desk.settings.models);
   PredictionStore store(desk.database);
   if (options.name.empty()) options.name = free_name(store);
   check_name(options.name);
@@ -206,7 +188,6 @@ void evaluate(const Globals& globals, Options options) {
     record.splits.push_back(std::move(records));
     record.evaluation.splits.push_back(std::move(result));
   }
-  add_training(record.evaluation, desk, record.splits, settings);
   record.evaluation.findings = findings(record.evaluation);
   keep_evaluation(store, record, keys);
   write_report(folder / "report", record.evaluation, record.splits,
@@ -233,7 +214,7 @@ std::function<void()> declare_evaluate(CLI::App& sub, const Globals& globals) {
                  "category, resolution");
   sub.add_option("--limit", options->limit, "at most so many held-out and validation tickets, drawn at random")
       ->check(CLI::Range(1, 1000000000));
-  sub.add_option("--decoder", options->decoder, "another model than desk.toml's, where it names no systems; none: the baselines alone");
+  options->models_named.declare(sub, "another model than desk.toml's, where it names no systems; none: the baselines alone");
   sub.add_flag("!--no-models", options->models, "the baselines alone, in seconds");
   sub.add_flag("--all-splits", options->all_splits, "run the language models on every split, not on the desk's own alone");
   sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out of the report");

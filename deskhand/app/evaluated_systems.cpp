@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/encoder_similarity.h"
 #include "deskhand/app/fitted_weights.h"
 #include "deskhand/app/model_hash.h"
@@ -122,10 +123,18 @@ std::vector<SystemSettings> systems_of(const DeskSettings& settings) {
   if (!settings.evaluate.systems.empty()) return settings.evaluate.systems;
   const std::string& decoder = settings.models.decoder;
   if (decoder.empty()) return {};
-  const std::string name = fs::path(decoder).stem().string();
-  return {{.name = name + ", no cases", .decoder = decoder, .cases = 0},
-          {.name = name + ", with cases", .decoder = decoder, .cases = settings.answer.cases},
-          {.name = "deskhand triage", .decoder = decoder, .cases = settings.answer.cases, .decide = settings.answer.decide, .mend = true}};
+  const std::string name = fs::path(decoder).stem().string(), adapter = settings.models.adapter;
+  const int cases = settings.answer.cases;
+  std::vector<SystemSettings> systems = {{.name = name + ", no cases", .decoder = decoder, .cases = 0},
+                                         {.name = name + ", with cases", .decoder = decoder, .cases = cases}};
+  if (!adapter.empty())  // beside the model as it was
+    systems.push_back({.name = fmt::format("{}, {} cases", fs::path(adapter).stem().string(), cases > 0 ? "with" : "no"),
+                       .decoder = decoder,
+                       .adapter = adapter,
+                       .cases = cases});
+  systems.push_back(
+      {.name = "deskhand triage", .decoder = decoder, .adapter = adapter, .cases = cases, .decide = settings.answer.decide, .mend = true});
+  return systems;
 }
 
 EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, const SystemSettings& settings) {
@@ -133,39 +142,50 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
   SystemIdentity& identity = system.answers.identity;
   DeskSettings desk = run.desk.settings;
   desk.models.decoder = settings.decoder;
-  const bool has_model = !settings.decoder.empty();
-  const fs::path path = has_model ? installed_model(run.globals.models, settings.decoder) : fs::path();
+  const bool has_model = !settings.decoder.empty(), has_adapter = has_model && !settings.adapter.empty();
+  DeskDecoder::Files files;
+  if (has_model) files.model = installed_model(run.globals.models, settings.decoder);
+  if (has_adapter) {
+    files.adapter = installed_adapter(run.desk.folder, settings.adapter);
+    files.adapter_id = adapter_hash(run.desk.database, files.adapter);
+    if (const std::string warning = other_base(run.desk.database, files.model, files.adapter); !warning.empty())
+      system.answers.warnings.push_back(warning);
+  }
   const PromptSettings prompt = prompt_settings(desk, split.categories);
   identity = {
       .name = settings.name,
-      .kind = settings.kind,
-      .description = fmt::format("{}{}; labels decided by {}; {} past cases shown.", has_model ? settings.decoder : "no language model",
+      .kind = has_adapter ? adapter_kind(files.adapter) : settings.kind,
+      .description = fmt::format("{}{}{}; labels decided by {}; {} past cases shown.", has_model ? settings.decoder : "no language model",
+                                 has_adapter ? fmt::format(", fine-tuned ({})", settings.adapter) : "",
                                  has_model && settings.mend ? ", unsupported resolutions replaced by the best case's" : "",
                                  name_of(settings.decide), settings.cases),
-      .model = has_model ? path.filename().string() : "",
-      .model_hash = has_model ? model_hash(run.desk.database, path) : "",
+      .model = has_model ? files.model.filename().string() : "",
+      .model_hash = has_model ? model_hash(run.desk.database, files.model) : "",
+      .adapter = has_adapter ? settings.adapter : "",
+      .adapter_hash = files.adapter_id,
       .data_hash = split.data_hash};
   if (has_model)
     identity.prompt_hash =
         sha256(fmt::format("{}\n{}\n{}\n{}", default_instruction(prompt), name_of(prompt.style), prompt.max_prompt_tokens, settings.cases));
   const RetrieverSettings retrieval = retrieval_settings(run);
   const AnswerSettings& answer = desk.answer;
-  const Json state = {"decoder 2",
-                      DESKHAND_VERSION,
-                      identity.model_hash,
-                      identity.prompt_hash,
-                      split.data_hash,
-                      retrieval_state(retrieval),
-                      settings.cases,
-                      std::string(name_of(settings.decide)),
-                      settings.mend,
-                      answer.max_new_tokens,
-                      answer.temperature,
-                      answer.top_p,
-                      answer.seed,
-                      answer.held_out,
-                      static_cast<int>(desk.import.clean),
-                      static_cast<int>(desk.compute)};
+  Json state = {"decoder 2",
+                DESKHAND_VERSION,
+                identity.model_hash,
+                identity.prompt_hash,
+                split.data_hash,
+                retrieval_state(retrieval),
+                settings.cases,
+                std::string(name_of(settings.decide)),
+                settings.mend,
+                answer.max_new_tokens,
+                answer.temperature,
+                answer.top_p,
+                answer.seed,
+                answer.held_out,
+                static_cast<int>(desk.import.clean),
+                static_cast<int>(desk.compute)};
+  if (has_adapter) state.push_back(identity.adapter_hash);
   system.key = sha256(write_json(state));
   run.store.put_system(system.key, identity);
 
@@ -180,7 +200,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
     const Retriever retriever(split.cases, retrieval, run.engine.pool);
     CaseStore cases(split.cases);
     Confidence confidence = confidence_of_cases(cases);
-    const auto decoder = has_model ? std::make_unique<DeskDecoder>(path, desk, run.engine.backend, confidence.category.labels) : nullptr;
+    const auto decoder = has_model ? std::make_unique<DeskDecoder>(files, desk, run.engine.backend, confidence.category.labels) : nullptr;
     const TriageParts parts{.retriever = retriever,
                             .embedder = run.encoder ? &run.encoder->embedder() : nullptr,
                             .model = decoder ? &decoder->model() : nullptr,
@@ -193,7 +213,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
       used.confidence = fitted_confidence(run, split, Triager(parts, triage),
                                           {.desk = desk,
                                            .retrieval = retrieval,
-                                           .model_hash = identity.model_hash,
+                                           .model_hash = identity.model_hash + identity.adapter_hash,
                                            .shown_cases = settings.cases,
                                            .tickets = split.fitting});
     const Triager triager(std::move(used), triage);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "deskhand/app/answering.h"
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/draw_split.h"
 #include "deskhand/app/fitted_weights.h"
 #include "deskhand/app/model_hash.h"
@@ -21,7 +22,7 @@ struct Options {
   std::filesystem::path export_folder;
   bool fit = true;
   bool force = false;
-  std::string decoder;
+  ModelChoice models;
 };
 
 IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem::path& export_folder, bool force) {
@@ -54,14 +55,14 @@ void fit(Desk& desk, const Globals& globals) {
   RetrieverSettings retrieval = desk.settings.retrieval;
   if (answering.encoder()) retrieval.encoder = answering.encoder()->id();
   const std::string& decoder = desk.settings.models.decoder;
-  const std::string hash =
-      fitting_hash(desk.database, {.desk = desk.settings,
-                                   .retrieval = retrieval,
-                                   .model_hash = decoder.empty() ? "" : model_hash(desk.database, installed_model(globals.models, decoder)),
-                                   .shown_cases = answer.cases,
-                                   .tickets = held_out});
+  const std::string model = decoder.empty() ? "" : model_hash(desk.database, installed_model(globals.models, decoder));
+  const std::string hash = fitting_hash(desk.database, {.desk = desk.settings,
+                                                        .retrieval = retrieval,
+                                                        .model_hash = model + answering.adapter_hash(),
+                                                        .shown_cases = answer.cases,
+                                                        .tickets = held_out});
   keep_weights_of_index(desk.database, hash, confidence);
-  keep_text(desk.database, "confidence_model", decoder);
+  keep_text(desk.database, "confidence_model", answering.model_id());
 }
 
 }  // namespace
@@ -70,12 +71,12 @@ std::function<void()> declare_index(CLI::App& sub, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   sub.add_option("--export", options->export_folder, "write embeddings.npy and metadata.parquet into this folder");
   sub.add_flag("--force", options->force, "write over exported files that are there");
-  sub.add_option("--decoder", options->decoder, "fit for another model than desk.toml's; none: for the cases alone");
+  options->models.declare(sub, "fit for another model than desk.toml's; none: for the cases alone");
   sub.add_flag("!--no-fit", options->fit, "leave the label weights as they are");
   sub.footer("Examples:\n  deskhand --desk mydesk index\n  deskhand --desk mydesk index --no-fit --export retriever_data");
   return [options, &globals] {
     Desk desk = Desk::open(globals);
-    if (!options->decoder.empty()) desk.settings.models.decoder = options->decoder == "none" ? "" : options->decoder;
+    options->models.apply(desk.settings.models);
     const IndexReport report = index_desk(desk, globals, options->export_folder, options->force);
     const bool fits = options->fit && desk.settings.answer.held_out > 0;
     if (fits) fit(desk, globals);

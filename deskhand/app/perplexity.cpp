@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "deskhand/app/command.h"
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/engine.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
@@ -16,7 +17,7 @@ namespace deskhand {
 namespace {
 
 struct Options {
-  std::string model;
+  std::string model, adapter;
   std::filesystem::path text;
   int window = 512;
 };
@@ -24,7 +25,8 @@ struct Options {
 void measure(const Globals& globals, const Options& options) {
   const auto path = installed_model(globals.models, options.model);
   Engine engine(globals.threads);
-  const Decoder decoder = Decoder::load(path);
+  const Decoder decoder =
+      load_decoder(path, options.adapter.empty() ? std::filesystem::path() : installed_adapter(globals.desk, options.adapter));
   const LoadedTokenizer loaded = load_tokenizer(path);
   std::vector<std::int32_t> tokens = loaded.tokenizer->encode(read_text_file(options.text));
   PerplexitySettings settings{.window = options.window};
@@ -45,6 +47,7 @@ std::function<void()> declare_perplexity(CLI::App& sub, const Globals& globals) 
   const auto options = std::make_shared<Options>();
   sub.add_option("MODEL", options->model, "a name of 'deskhand model list', a folder or a .gguf file")->required();
   sub.add_option("TEXT", options->text, "a text file")->required();
+  sub.add_option("--adapter", options->adapter, "a run of the desk or an adapter's folder");
   sub.add_option("--window", options->window, "tokens of a window; the second half of each is counted")
       ->capture_default_str()
       ->check(CLI::Range(4, 131072));

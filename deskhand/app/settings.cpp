@@ -96,6 +96,7 @@ void read_split(TomlSection section, SplitSettings& split) {
 void read_models(TomlSection section, ModelSettings& models, const fs::path& folder) {
   section.read("encoder", models.encoder);
   section.read("decoder", models.decoder);
+  section.read("adapter", models.adapter);
   for (std::string* model : {&models.encoder, &models.decoder})
     if (!model->empty() && fs::exists(folder / *model)) *model = (folder / *model).string();
   section.finish();
@@ -139,11 +140,12 @@ void read_answer(TomlSection section, AnswerSettings& answer) {
 }
 
 SystemSettings read_system(TomlSection section, const DeskSettings& desk, const fs::path& folder) {
-  SystemSettings system{.decoder = desk.models.decoder, .cases = desk.answer.cases};
+  SystemSettings system{.decoder = desk.models.decoder, .cases = desk.answer.cases};  // raw unless it names an adapter
   section.read("name", system.name);
   if (system.name.empty()) throw Error(ExitCode::kUsage, "desk.toml: every [[evaluate.systems]] must have a name");
   section.read("decoder", system.decoder);
   if (!system.decoder.empty() && fs::exists(folder / system.decoder)) system.decoder = (folder / system.decoder).string();
+  section.read("adapter", system.adapter);
   section.read("cases", system.cases, 0, 20);
   system.decide = static_cast<Witness>(section.choice("decide", witness_names(), static_cast<int>(system.decide)));
   system.mend = system.decide == Witness::kFused;
@@ -243,6 +245,7 @@ seed = 42
 [models]
 encoder = "all-minilm-l6-v2"
 decoder = "qwen2.5-coder-0.5b-instruct"   # a name of 'deskhand model list', a folder or a .gguf file; "" answers from the cases alone
+adapter = ""                   # what was fine-tuned: a run's name (runs/NAME) or an adapter's folder; "" for the decoder as it is
 
 [retrieval]                    # deskhand index, search
 method = "rrf"                 # rrf: ranks of all channels fused; dense; bm25; seed: .95 cosine + .05 keywords; seed_unmended
@@ -269,6 +272,7 @@ splits = ["grouped", "time"]   # beside the desk's own split, for systems withou
 # [[evaluate.systems]]         # none: the decoder without cases, with cases, and as triage answers; the baselines are always there
 # name = "raw 1.5B"
 # decoder = "qwen2.5-coder-1.5b-instruct"
+# adapter = ""                 # a run's name or an adapter's folder
 # cases = 3                    # shown to the model
 # decide = "model"             # who decides the labels: model, votes or fused
 

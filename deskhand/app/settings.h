@@ -23,6 +23,7 @@ struct SplitSettings {
 struct ModelSettings {
   std::string encoder = "all-minilm-l6-v2";
   std::string decoder = "qwen2.5-coder-0.5b-instruct";  // empty: the cases alone answer
+  std::string adapter;                                  // a run of this desk or a folder; empty: the decoder as it is
 };
 
 struct AnswerSettings {
@@ -40,8 +41,9 @@ struct AnswerSettings {
 // One system of an evaluation.
 struct SystemSettings {
   std::string name;
-  std::string kind = "raw";           // raw, file
+  std::string kind = "raw";           // raw, file; an adapter's own kind is found when it is read
   std::string decoder;                // empty: no language model, the cases decide
+  std::string adapter;                // as ModelSettings::adapter
   int cases = 3;                      // shown to the model
   Witness decide = Witness::kModel;   // who decides the labels
   bool mend = false;                  // a resolution that no case supports is replaced by the best case's

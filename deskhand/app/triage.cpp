@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/triage_run.h"
 #include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
@@ -15,7 +16,7 @@ struct Options {
   std::string queries;  // a file, or the text of one ticket
   std::filesystem::path jsonl, csv;
   bool force = false;
-  std::string decoder;
+  ModelChoice models;
 };
 
 void refuse_to_overwrite(const std::filesystem::path& file, bool force) {
@@ -42,7 +43,7 @@ void triage(const Globals& globals, const Options& options) {
   }
   const auto queries = queries_of(options.queries);
   Desk desk = Desk::open(globals);
-  if (!options.decoder.empty()) desk.settings.models.decoder = options.decoder == "none" ? "" : options.decoder;
+  options.models.apply(desk.settings.models);
   Answering answering(desk, globals);
   std::string jsonl, csv = csv_header();
   Progress progress({.what = "answering",
@@ -73,7 +74,7 @@ std::function<void()> declare_triage(CLI::App& sub, const Globals& globals) {
   sub.add_option("--jsonl", options->jsonl, "also write the answers as JSON lines");
   sub.add_option("--csv", options->csv, "also write the answers as CSV: query, cases, similarities, avg_similarity, answer and more");
   sub.add_flag("--force", options->force, "write over files that are there");
-  sub.add_option("--decoder", options->decoder, "another model than desk.toml's; none: the cases alone answer");
+  options->models.declare(sub, "another model than desk.toml's; none: the cases alone answer");
   sub.footer(
       "Examples:\n  deskhand --desk mydesk triage queries.txt --csv results.csv\n  deskhand --desk mydesk triage \"SOP310 hangs at 60 %, "
       "post goes at noon\"");

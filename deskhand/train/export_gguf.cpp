@@ -37,6 +37,8 @@ std::int64_t file_type(DType stored) {
   switch (stored) {
     case DType::kF32:
       return 0;
+    case DType::kQ4_0:
+      return 2;
     case DType::kQ8_0:
       return 7;
     case DType::kBF16:
@@ -82,7 +84,9 @@ std::vector<Plan> plan(const Decoder& base, const Adapter& adapter, DType stored
   for (const std::string& name : tensor_order(base.config(), has_own_head(base.config(), adapter))) {
     Plan one{.name = name, .gguf = gguf_name(name), .shape = shapes.at(name), .type = DType::kF32, .is_copy = false};
     if (one.shape.rank() == 2) {
-      one.type = one.shape.last() % block_elements(stored) == 0 ? stored : DType::kF16;
+      const bool is_outer = name == "model.embed_tokens.weight" || name == "lm_head.weight";  // 4 bits of these cost the most
+      const DType wanted = stored == DType::kQ4_0 && is_outer ? DType::kQ8_0 : stored;
+      one.type = one.shape.last() % block_elements(wanted) == 0 ? wanted : DType::kF16;
       const DType held = tensors.at(name).type();
       one.is_copy = base.gguf() && !is_touched(adapter, name) && (held == one.type || (is_quantised(one.type) && is_quantised(held)));
       if (one.is_copy) one.type = held;
@@ -95,7 +99,7 @@ std::vector<Plan> plan(const Decoder& base, const Adapter& adapter, DType stored
 // f32 to what the file holds.
 Tensor packed(const Backend& on, Tensor values, DType type) {
   if (type == DType::kF32) return values;
-  if (type != DType::kQ8_0) return stored_as(values, type);
+  if (!is_quantised(type)) return stored_as(values, type);
   Tensor blocks(type, values.shape());
   quantize(on, blocks, values);
   return blocks;
@@ -239,9 +243,9 @@ std::int64_t gguf_model_bytes(const Decoder& base, const Adapter& adapter, DType
 void write_gguf_model(const Backend& on, const Decoder& base, const Adapter& adapter, const std::filesystem::path& path,
                       const GgufModelOptions& options) {
   const DecoderConfig& config = base.config();
-  DESKHAND_ASSERT(
-      options.stored == DType::kF32 || options.stored == DType::kF16 || options.stored == DType::kBF16 || options.stored == DType::kQ8_0,
-      "a type that models are exported in");
+  DESKHAND_ASSERT(options.stored == DType::kF32 || options.stored == DType::kF16 || options.stored == DType::kBF16 ||
+                      options.stored == DType::kQ8_0 || options.stored == DType::kQ4_0,
+                  "a type that models are exported in");
   check_adapter(adapter, config, "the adapter");
   GgufWriter out;
   if (const Gguf* file = base.gguf()) {

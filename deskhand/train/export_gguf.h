@@ -16,7 +16,7 @@
 namespace deskhand {
 
 struct GgufModelOptions {
-  DType stored = DType::kF16;  // of matrices: kF32, kF16, kBF16 or kQ8_0; vectors are f32; rows that are no whole blocks are f16
+  DType stored = DType::kF16;  // of matrices: kF32, kF16, kBF16, kQ8_0 or kQ4_0 (embedding and head: q8_0); vectors f32; broken blocks f16
   std::string name;            // general.name; empty: the base's own
   // Of a Hugging Face folder; a GGUF base brings its own, which is copied with all of its metadata.
   std::optional<TokenizerTables> tokenizer;
@@ -24,9 +24,9 @@ struct GgufModelOptions {
   std::function<void(std::int64_t)> written;  // bytes of each part; what it throws ends the export
 };
 
-// With kQ8_0, a matrix that the base holds quantised and the adapter leaves alone is copied as it lies: quantising again would only lose.
-// An adapter without parts writes the base. Memory holds some 64 MB beside the adapter. Throws Error(kBadInput) if the adapter is not for
-// this base, Error(kUsage) for a tokenizer that GGUF has no name for, Error(kCannotWrite).
+// With a quantised type, a matrix that the base holds quantised and the adapter leaves alone is copied as it lies: quantising again would
+// only lose. An adapter without parts writes the base. Memory holds some 64 MB beside the adapter. Throws Error(kBadInput) if the adapter
+// is not for this base, Error(kUsage) for a tokenizer that GGUF has no name for, Error(kCannotWrite).
 void write_gguf_model(const Backend& on, const Decoder& base, const Adapter& adapter, const std::filesystem::path& path,
                       const GgufModelOptions& options);
 std::int64_t gguf_model_bytes(const Decoder& base, const Adapter& adapter, DType stored);  // of its tensors, for progress

@@ -104,7 +104,7 @@ bool has_own_head(const DecoderConfig& config, const Adapter& adapter) {
 }
 
 void write_merged(const Backend& on, const Decoder& base, const Adapter& adapter, const std::filesystem::path& folder, DType stored,
-                  std::int64_t shard_bytes) {
+                  std::int64_t shard_bytes, const std::function<void(std::int64_t)>& made) {
   const DecoderConfig& config = base.config();
   check_adapter(adapter, config, "the adapter");
   if (!base.weights().rope_factors.empty())
@@ -142,6 +142,7 @@ void write_merged(const Backend& on, const Decoder& base, const Adapter& adapter
     for (const std::string& name : shards[i]) {
       owned.push_back(stored_as(merged_from(on, tensors.at(name), config, adapter, name, 0, shapes.at(name)[0]), stored));
       parts.emplace_back(name, std::as_const(owned.back()).view());
+      if (made) made(parts.back().second.bytes());
       index["weight_map"][name] = file;
     }
     write_safetensors(folder / file, parts, {{"format", "pt"}});

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "deskhand/model/decoder.h"
@@ -23,6 +24,7 @@ bool has_own_head(const DecoderConfig& config, const Adapter& adapter);
 // An adapter without parts writes the base as it is. stored: kF32, kF16 or kBF16. Makes the folder. Throws Error(kBadInput) if the adapter
 // is not for this base, Error(kUsage) for a GGUF whose rotation (Llama 3's factors) config.json cannot name, Error(kCannotWrite).
 void write_merged(const Backend& on, const Decoder& base, const Adapter& adapter, const std::filesystem::path& folder,
-                  DType stored = DType::kBF16, std::int64_t shard_bytes = std::int64_t{2} << 30);
+                  DType stored = DType::kBF16, std::int64_t shard_bytes = std::int64_t{2} << 30,
+                  const std::function<void(std::int64_t)>& made = {});
 
 }  // namespace deskhand
