@@ -272,14 +272,14 @@ ChartTable averages_table(std::span<const RunCurves> runs) {
   row("Token accuracy, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.token_accuracy); });
   row("Gradient norm, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.grad_norm); });
   row("Validation loss, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.eval_loss); });
-  row("Validation token accuracy, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.eval_token_accuracy); });
+  row("Validation accuracy, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.eval_token_accuracy); });
   row("Validation entropy, mean", [](const RunCurves&, const RunAverages& a) { return shown(a.eval_entropy); });
   row("Validation loss, first", [](const RunCurves&, const RunAverages& a) { return shown(a.first_eval_loss); });
   row("Validation loss, lowest", [](const RunCurves&, const RunAverages& a) {
     return a.best_eval_loss ? fmt::format("{} (step {})", decimal(*a.best_eval_loss, 3), a.best_eval_step) : "-";
   });
   row("Validation loss, last", [](const RunCurves&, const RunAverages& a) { return shown(a.last_eval_loss); });
-  row("Validation token accuracy, last", [](const RunCurves&, const RunAverages& a) { return shown(a.last_eval_token_accuracy); });
+  row("Validation accuracy, last", [](const RunCurves&, const RunAverages& a) { return shown(a.last_eval_token_accuracy); });
   return table;
 }
 
