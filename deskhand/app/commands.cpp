@@ -12,6 +12,7 @@ DESKHAND_COMMAND(search);
 DESKHAND_COMMAND(triage);
 DESKHAND_COMMAND(evaluate);
 DESKHAND_COMMAND(report);
+DESKHAND_COMMAND(train);
 DESKHAND_COMMAND(compare);
 DESKHAND_COMMAND(export);
 DESKHAND_COMMAND(demo);
@@ -30,7 +31,8 @@ std::span<const Command> commands() {
       {"triage", "answer new tickets: urgency, category, resolution, with the cases that say so", declare_triage},
       {"evaluate", "measure the desk's models on held-out tickets, beside cheap baselines", declare_evaluate},
       {"report", "draw the report of an evaluation again", declare_report},
-      {"compare", "put two evaluations side by side and say which changes matter", declare_compare},
+      {"train", "fine-tune a model on the desk's closed tickets", declare_train},
+      {"compare", "put two evaluations, or training runs, side by side and say which changes matter", declare_compare},
       {"export", "write what was trained as a whole model or an adapter, for Hugging Face and llama.cpp", declare_export},
       {"demo", "the whole way on the sample desk, from two Excel files to answered tickets", declare_demo},
       {"doctor", "say what this machine and this desk have, and what is wrong", declare_doctor},

@@ -8,6 +8,7 @@
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/app/prediction_file.h"
+#include "deskhand/app/training_runs.h"
 #include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/progress.h"
@@ -115,6 +116,26 @@ std::vector<EvaluationSplit> make_splits(const EvaluationRun& run, const std::ve
   return splits;
 }
 
+// Of the runs that made what was measured: an adapter, or a whole model. A run that cannot be read is told, hours of answers are not lost.
+void add_training(Evaluation& evaluation, const Desk& desk, std::span<const SplitRecords> records,
+                  std::span<const SystemSettings> settings) {
+  std::vector<std::string> names;
+  for (const SplitRecords& split : records)
+    for (const SystemAnswers& system : split.systems) names.push_back(system.identity.adapter);
+  for (const SystemSettings& system : settings)
+    if (fs::exists(system.decoder)) names.push_back(system.decoder);
+  std::set<fs::path> seen;
+  for (const std::string& name : names) {
+    const auto run = find_run(desk.folder, name);
+    if (!run || !seen.insert(fs::weakly_canonical(*run)).second) continue;
+    try {
+      evaluation.training.push_back(loss_curve_of(read_training_run(*run)));
+    } catch (const Error& error) {
+      evaluation.splits.front().warnings.push_back(fmt::format("The curves of the training run {} are missing: {}.", name, error.what()));
+    }
+  }
+}
+
 void evaluate(const Globals& globals, Options options) {
   const Stopwatch watch;
   Desk desk = Desk::open(globals);
@@ -188,6 +209,7 @@ void evaluate(const Globals& globals, Options options) {
     record.splits.push_back(std::move(records));
     record.evaluation.splits.push_back(std::move(result));
   }
+  add_training(record.evaluation, desk, record.splits, settings);
   record.evaluation.findings = findings(record.evaluation);
   keep_evaluation(store, record, keys);
   write_report(folder / "report", record.evaluation, record.splits,

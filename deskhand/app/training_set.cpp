@@ -176,13 +176,10 @@ TrainingSet make_training_set(Desk& desk, const Recipe& recipe, const TrainingSc
   const std::vector<std::int64_t> group = near_copy_groups(problem_texts(pool), threads);
   const Parts parts = parts_of(teaching, group, recipe, set);
 
+  for (const std::size_t row : parts.validation) set.validation_tickets.push_back(pool[row].id);
   const bool shows_cases = recipe.data.format == TrainingFormat::kTriage && recipe.data.cases > 0;
   std::optional<CaseFinder> finder;
-  if (shows_cases) {
-    std::vector<std::string> kept_apart;
-    for (const std::size_t row : parts.validation) kept_apart.push_back(pool[row].id);
-    finder.emplace(desk, pool, group, std::move(kept_apart), encoder, cache, threads);
-  }
+  if (shows_cases) finder.emplace(desk, pool, group, set.validation_tickets, encoder, cache, threads);
   Progress progress({.what = "writing training texts",
                      .unit = "tickets",
                      .total = static_cast<std::int64_t>(teaching.size()),

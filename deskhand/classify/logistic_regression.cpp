@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/interrupt.h"
 
 namespace deskhand {
 namespace {
@@ -250,6 +251,7 @@ Minimum minimise(Objective& objective, double tolerance, int max_iterations) {
   objective.gradient(found.at, residuals, gradient);
   double square = 0;  // of the coefficients
   for (;; ++found.iterations) {
+    check_interrupt();
     const double length = std::sqrt(std::max(0.0, objective.dot(gradient, gradient)));
     found.converged = length <= tolerance;
     if (found.converged || found.iterations == max_iterations) return found;

@@ -26,7 +26,7 @@ struct LogisticSettings {
 class LogisticRegression {
  public:
   // Throws Error(kBadInput) without rows, for a value that is not finite or as many labels as rows are not there; Error(kUsage) unless C >
-  // 0.
+  // 0; Error(kInterrupted) on Ctrl-C.
   static LogisticRegression fit(const RowsView& rows, std::span<const std::string> labels, const LogisticSettings& settings,
                                 ThreadPool& pool);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/interrupt.h"
 #include "deskhand/evaluate/distributions.h"
 
 namespace deskhand {
@@ -80,6 +81,7 @@ std::vector<Resampled> bootstrap(std::int64_t rows, std::span<const Statistic> s
   pool.parallel_for(settings.resamples, 4, [&](std::int64_t begin, std::int64_t end, int worker) {
     const auto w = static_cast<std::size_t>(worker);
     for (std::int64_t resample = begin; resample < end; ++resample) {
+      check_interrupt();
       draw(settings.seed, resample, drawn[w]);
       for (std::size_t s = 0; s < statistics.size(); ++s)
         results[s].resamples[static_cast<std::size_t>(resample)] = finite(statistics[s](drawn[w], scratch[w]));

@@ -33,7 +33,7 @@ struct Resampled {
   std::vector<std::optional<double>> resamples;  // in the order of their numbers
 };
 
-// One entry a statistic. No rows: nothing is defined.
+// One entry a statistic. No rows: nothing is defined. Ctrl-C throws Error(kInterrupted).
 std::vector<Resampled> bootstrap(std::int64_t rows, std::span<const Statistic> statistics, const BootstrapSettings& settings,
                                  ThreadPool& pool);
 

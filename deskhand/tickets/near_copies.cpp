@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/interrupt.h"
 
 namespace deskhand {
 namespace {
@@ -101,6 +102,7 @@ Shingles shingle_all(std::span<const std::string_view> texts, int length, Thread
   constexpr std::size_t kAtOnce = 8192;
   Shingles all;
   for (std::size_t first = 0; first < texts.size(); first += kAtOnce) {
+    check_interrupt();
     std::vector<std::vector<Hash>> some(std::min(kAtOnce, texts.size() - first));
     pool.parallel_for(static_cast<std::int64_t>(some.size()), 64, [&](std::int64_t begin, std::int64_t end, int) {
       for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
@@ -180,6 +182,7 @@ std::vector<std::int64_t> near_copy_groups(std::span<const std::string_view> tex
   std::vector<std::pair<Hash, std::size_t>> keyed(texts.size());
   std::vector<std::size_t> members;
   for (int band = 0; band < kBands; ++band) {
+    check_interrupt();
     std::array<Hash, kBandRows> factors, offsets;
     for (auto& factor : factors) factor = random() | 1;
     for (auto& offset : offsets) offset = random();
@@ -244,6 +247,7 @@ std::vector<Leak> leaks(std::span<const std::string_view> train, std::span<const
     std::vector<std::int64_t> seen_by(train.size(), -1);
     std::vector<std::size_t> rarest;
     for (std::int64_t t = begin; t < end; ++t) {
+      check_interrupt();
       const auto mine = asked.of(static_cast<std::size_t>(t));
       rarest.clear();
       for (const Hash shingle : mine)

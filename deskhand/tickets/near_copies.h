@@ -25,6 +25,7 @@ double shingle_similarity(std::string_view a, std::string_view b, const NearCopy
 // from MinHash and bands (Broder 1997; 42 bands of 3: a pair at .6 is missed once in 27 000, at .5 once in 270) and are verified exactly;
 // where hundreds of texts share a band each is compared with the nearest of them and one of each group found there, not with all.
 // The same texts give the same groups, whatever the number of threads. Memory: 8 bytes a shingle and some 40 a text.
+// Ctrl-C throws Error(kInterrupted), here and in leaks.
 std::vector<std::int64_t> near_copy_groups(std::span<const std::string_view> texts, ThreadPool& pool,
                                            const NearCopySettings& settings = {});
 

@@ -6,18 +6,33 @@
 
 namespace deskhand {
 
+namespace {
+
+// The type that the matrix is held in: its own where the other would save nothing or does not fit its rows.
+DType held_type(ConstView matrix, FrozenBase how) {
+  if (how == FrozenBase::kAsStored) return matrix.type();
+  const DType type = how == FrozenBase::kQ8 ? DType::kQ8_0 : DType::kQ4_0;
+  const Shape& shape = matrix.shape();
+  const bool fits = shape.last() % block_elements(type) == 0 && shape[0] * row_bytes(type, shape.last()) < matrix.bytes();
+  return fits ? type : matrix.type();
+}
+
+}  // namespace
+
+std::int64_t held_bytes(ConstView matrix, FrozenBase how) {
+  return matrix.shape()[0] * row_bytes(held_type(matrix, how), matrix.shape().last());
+}
+
 DecoderWeights hold_base(const Backend& on, const Decoder& base, FrozenBase how) {
   DecoderWeights held = base.weights().views();
-  if (how == FrozenBase::kAsStored) return held;
-  const DType type = how == FrozenBase::kQ8 ? DType::kQ8_0 : DType::kQ4_0;
   for (DecoderLayer& layer : held.layers)
     for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.gate, &layer.up, &layer.down}) {
-      const Shape shape = linear->weight.shape();
-      if (shape.last() % block_elements(type) != 0 || linear->weight.bytes() <= shape[0] * row_bytes(type, shape.last())) continue;
-      Tensor& blocks = held.owned.emplace_back(type, shape);
+      const DType type = held_type(linear->weight, how);
+      if (type == linear->weight.type()) continue;
+      Tensor& blocks = held.owned.emplace_back(type, linear->weight.shape());
       quantize(on, blocks, linear->weight);
       linear->weight = blocks.view();
-      base.release_file();  // a layer at a time: never both in memory
+      base.release_file();  // a matrix at a time: never the whole of both in memory
     }
   return held;
 }

@@ -10,4 +10,7 @@ namespace deskhand {
 // they are, and so does a matrix whose rows are no multiple of 32 or that is held in no more bits already.
 DecoderWeights hold_base(const Backend& on, const Decoder& base, FrozenBase how);
 
+// Bytes that a layer's matrix takes so.
+std::int64_t held_bytes(ConstView matrix, FrozenBase how);
+
 }  // namespace deskhand

@@ -13,6 +13,7 @@
 #include "deskhand/model/training_pass.h"
 #include "deskhand/ops/optimizer.h"
 #include "deskhand/train/adapt.h"
+#include "deskhand/train/frozen_base.h"
 #include "deskhand/train/merge.h"
 #include "deskhand/train/packing.h"
 
@@ -36,6 +37,7 @@ Packing packing_of(std::span<const Example> examples, const Recipe& recipe) {
            .pass_examples = data.micro_batch,
            .step_examples = data.batch,
            .step_passes = data.step_passes,
+           .shared = shared_beginning(examples),
            .shuffle = data.shuffle,
            .seed = recipe.run.seed}};
 }
@@ -72,15 +74,15 @@ TrainingPass::Limits limits_of(const TrainingData& data, const Recipe& recipe) {
   std::size_t in_a_pass = lengths.size();
   for (const std::int32_t most : {recipe.data.batch, recipe.data.micro_batch})
     if (most > 0) in_a_pass = std::min(in_a_pass, static_cast<std::size_t>(most));
-  const std::int64_t longest_pass =
-      std::accumulate(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(in_a_pass), std::int64_t{0});
+  const std::int64_t repeated = shared_beginning(data.training) * (static_cast<std::int64_t>(in_a_pass) - 1);
+  const std::int64_t longest_pass = std::accumulate(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(in_a_pass), -repeated);
   return {.tokens = std::max<std::int64_t>(std::min<std::int64_t>(longest_pass, recipe.data.pass_tokens), longest_validation),
           .positions = std::max(lengths.front(), longest_validation),
           .recompute = recipe.recompute};
 }
 
 TrainingPass::Batch batch_of(const PackedPass& pass) {
-  return {.tokens = pass.tokens, .bounds = pass.bounds, .rows = pass.rows, .targets = pass.targets};
+  return {.tokens = pass.tokens, .bounds = pass.bounds, .rows = pass.rows, .targets = pass.targets, .shared = pass.shared};
 }
 
 void add(HeadLoss& sums, const HeadLoss& more) {
@@ -104,9 +106,12 @@ class Learner {
       : on_(on),
         adapter_(in_base_order(new_adapter(on, base.weights(), base.config(), recipe.method, recipe.lora, recipe.run.seed), base.config())),
         parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio), start)),
-        weights_(adapted(base.weights(), adapter_, base.config())),
+        held_(hold_base(on, base, recipe.base)),
+        weights_(adapted(held_, adapter_, base.config())),
         gradients_(gradients_of(parameters_, base.config())),
-        pass_(base.config(), weights_, limits) {}
+        pass_(base.config(), weights_, limits) {
+    base.release_file();  // what was read to be copied is not needed again
+  }
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 
@@ -142,7 +147,8 @@ class Learner {
   const Backend& on_;
   Adapter adapter_;  // rows as the base has them
   Parameters parameters_;
-  DecoderWeights weights_;
+  DecoderWeights held_;     // the base
+  DecoderWeights weights_;  // with the adapter
   DecoderGradients gradients_;
   TrainingPass pass_;
 };
@@ -192,7 +198,8 @@ class Sitting {
         start_(find_start(task_, checkpoints_, resume)),
         state_(std::move(start_.state)),
         limits_(limits_of(task_.data, task_.recipe)),
-        validation_(pack_in_order(task_.data.validation, static_cast<std::int32_t>(limits_.tokens))),
+        validation_(
+            pack_in_order(task_.data.validation, static_cast<std::int32_t>(limits_.tokens), shared_beginning(task_.data.validation))),
         reader_(packing_, task_.data.training, state_.place),
         log_(open_log()),
         learner_(std::make_unique<Learner>(task_.on, task_.base, task_.recipe, limits_, start_)) {
@@ -290,7 +297,7 @@ class Sitting {
     const auto passes = reader_.next();
     std::int64_t tokens = 0, targets = 0;
     for (const PackedPass& pass : passes) {
-      tokens += static_cast<std::int64_t>(pass.tokens.size());
+      tokens += pass.text_tokens();
       targets += static_cast<std::int64_t>(pass.targets.size());
     }
     TrainingPass::Options options{.scale = static_cast<float>(1 / static_cast<double>(targets)),
@@ -489,11 +496,13 @@ std::int64_t lora_ranks(const DecoderConfig& config, const Recipe& recipe) {
   return most;
 }
 
-std::int64_t frozen_bytes(const Decoder& base, Method method) {
+std::int64_t frozen_bytes(const Decoder& base, const Recipe& recipe) {
   std::int64_t bytes = 0;
   for (const auto& [name, tensor] : named_tensors(base.weights(), base.config())) {
     const bool is_embedding_again = name == "lm_head.weight" && base.config().tied_head;
-    if (!is_embedding_again && !is_replaced(name, method, base.config())) bytes += tensor.bytes();
+    if (is_embedding_again || is_replaced(name, recipe.method, base.config())) continue;
+    const bool is_layer_matrix = tensor.shape().rank() == 2 && name.starts_with("model.layers.");
+    bytes += is_layer_matrix ? held_bytes(tensor, recipe.base) : tensor.bytes();
   }
   return bytes;
 }
@@ -513,7 +522,7 @@ TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const 
     plan.target_tokens_in_epoch += example.size() - example.loss_begin();
   }
   plan.trained_parameters = count_parameters(base.config(), recipe.method, recipe.lora);
-  plan.frozen_bytes = frozen_bytes(base, recipe.method);
+  plan.frozen_bytes = frozen_bytes(base, recipe);
   plan.trained_bytes = 4 * plan.trained_parameters * static_cast<std::int64_t>(sizeof(float));
   plan.pass_bytes = TrainingPass::bytes(base.config(), limits_of(data, recipe), lora_ranks(base.config(), recipe));
   return plan;
@@ -524,7 +533,7 @@ double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& 
   check_data(data, base.config());
   std::vector<PackedPass> passes;
   for (const StepPlan& step : packing.epoch(0))
-    for (const PassPlan& plan : step) passes.push_back(pack(data.training, plan));
+    for (const PassPlan& plan : step) passes.push_back(pack(data.training, plan, packing.shared()));
   const auto middle = passes.begin() + static_cast<std::ptrdiff_t>(passes.size() / 2);
   std::nth_element(passes.begin(), middle, passes.end(),
                    [](const PackedPass& a, const PackedPass& b) { return a.tokens.size() < b.tokens.size(); });

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <tuple>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
@@ -151,7 +152,7 @@ Recipe golden_recipe(const Json& settings, std::int32_t batch) {
                  .dropout = 0,
                  .rank_stabilised = settings["rank_stabilised"],
                  .plus_ratio = settings["plus_ratio"]};
-  recipe.data = {.max_tokens = 64, .batch = batch, .pass_tokens = 64, .shuffle = false};
+  recipe.data = {.max_tokens = 64, .batch = batch, .pass_tokens = 32, .shuffle = false};  // several passes a step
   recipe.optimizer = {.learning_rate = settings["learning_rate"],
                       .weight_decay = settings["weight_decay"],
                       .beta1 = settings["beta1"],
@@ -229,14 +230,67 @@ TEST_CASE("packed texts and one text a pass give the same losses, and eight at o
     run.recipe.data.batch = batch;
     run.recipe.data.micro_batch = micro_batch;
     run.start();
-    return losses_of(run.root());
+    std::vector<double> figures = losses_of(run.root());
+    for (const StepRecord& record : read_run_log(run.root() / "log.jsonl").steps) figures.push_back(record.grad_norm);
+    return figures;
   };
   const auto packed = losses(200, 8, 0);
-  CHECK(packed.size() == 6);
+  CHECK(packed.size() == 2 * 6);  // losses, then norms
   CHECK(worst_relative(losses(200, 8, 1), packed) < 1e-5);
   CHECK(worst_relative(losses(200, 8, 2), packed) < 1e-5);
   CHECK(worst_relative(losses(40, 8, 0), packed) < 1e-5);
-  CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(10, packed[0])) > 1e-3);  // another batch is another run
+  CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(2 * 10, packed[0])) > 1e-3);  // another batch is another run
+}
+
+TEST_CASE("dropout falls on the same elements however a step is cut into passes") {
+  const auto losses = [](std::int32_t micro_batch) {
+    Run run;
+    run.recipe.lora.dropout = 0.5;
+    run.recipe.optimizer.learning_rate = 0.05;
+    run.recipe.data = {.max_tokens = 40, .batch = 4, .micro_batch = micro_batch, .pass_tokens = 40, .shuffle = false};
+    for (Example& example : run.training) {  // of one length, so that they are packed in their order
+      example.ids.resize(8, 5);
+      example.answer_begin = 2;
+    }
+    run.start();
+    return losses_of(run.root());
+  };
+  CHECK(worst_relative(losses(2), losses(4)) < 1e-5);
+}
+
+TEST_CASE("texts that share their beginning lose the same as each in a pass of its own, and all their tokens are counted") {
+  const auto run_with = [](std::int32_t micro_batch) {
+    Run run;
+    for (auto* examples : {&run.training, &run.validation})
+      for (Example& example : *examples) {
+        const std::vector<std::int32_t> beginning = {9, 4, 31, 7, 8, 3, 6, 12, 11, 20, 19, 18, 5, 9, 4, 31, 7, 21};
+        example.ids.insert(example.ids.begin(), beginning.begin(), beginning.end());
+        example.answer_begin += static_cast<std::int32_t>(beginning.size());
+      }
+    REQUIRE(shared_beginning(run.training) == 18);
+    run.recipe.lora.dropout = 0;
+    run.recipe.data.pass_tokens = 200;
+    run.recipe.data.micro_batch = micro_batch;
+    const auto outcome = run.start();
+    return std::tuple(losses_of(run.root()), outcome.best_evaluation->loss, outcome.state.num_tokens);
+  };
+  const auto [apart, apart_best, apart_tokens] = run_with(1);
+  const auto [shared, shared_best, shared_tokens] = run_with(0);
+  CHECK(worst_relative(shared, apart) < 1e-5);
+  CHECK(shared_best == doctest::Approx(apart_best).epsilon(1e-5));
+  CHECK(shared_tokens == apart_tokens);
+}
+
+TEST_CASE("a run over a base in 4 bits learns, by other numbers than over the base as it is") {
+  Run stored, four;
+  stored.base = four.base = "llama-untied";
+  four.recipe.base = FrozenBase::kQ4;
+  four.recipe.run.epochs = stored.recipe.run.epochs = 6;
+  stored.start();
+  const auto outcome = four.start();
+  CHECK(outcome.best_evaluation->loss < 0.98 * outcome.first_evaluation->loss);
+  const auto losses = losses_of(four.root());
+  CHECK(worst_relative(losses, losses_of(stored.root())) > 1e-4);
 }
 
 TEST_CASE("layers computed again for backward change no bit of the adapter") {
@@ -506,6 +560,22 @@ TEST_CASE("a run that gets worse stops early, and its adapter is the best evalua
   best.recipe.run.max_steps = outcome.best_evaluation->step;  // a run that ends there
   best.start();
   CHECK(best.adapter() == early.adapter());
+
+  Run killed;  // in every second step, after its log line: the evaluations behind it are not counted twice
+  killed.recipe = early.recipe;
+  killed.validation = early.validation;
+  int steps = 0;
+  killed.watch.stepped = [&](const StepRecord&, std::int64_t) {
+    if (++steps % 2 == 0) throw std::runtime_error("killed");
+  };
+  CHECK_THROWS_AS(killed.start(), std::runtime_error);
+  for (bool is_over = false; !is_over && steps < 100;) {
+    try {
+      is_over = killed.resume().end == End::kStoppedEarly;
+    } catch (const std::runtime_error&) {}
+  }
+  CHECK(log_of(killed.root()) == log_of(early.root()));
+  CHECK(killed.adapter() == early.adapter());
 
   // Killed after its last checkpoint, it stops early all the same.
   const std::string adapter = early.adapter();
