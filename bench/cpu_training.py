@@ -1,11 +1,11 @@
-"""cpu.train.lora05, cpu.train.hybrid05, cpu.train.memory05: Hugging Face PEFT (PyTorch, f32) and training_speed in turn on CPU threads.
+"""cpu.train.lora05, cpu.train.hybrid05, cpu.train.seedbatch05, cpu.train.memory05: PEFT (peft_speed.py) and training_speed in turn on CPU threads.
 
-    cpu_training.py --peer PEER.py [--engine build/release/bench/training_speed] [--threads 2] [--rounds 3] [--folder FOLDER] [--dry]
+    cpu_training.py [--engine build/release/bench/training_speed] [--threads 2] [--rounds 3] [--folder FOLDER] [--dry]
 
-PEER.py (finetune_cpu_peer.py THREADS; needs torch, transformers, peft) prints lines "name | tok/s | real tok/s | GiB" for LoRA on q and v of
-4 texts of 128 tokens, for the thesis' padded batch (2 x 256 with 270 real tokens) and for hybrid. Ours computes the same tokens on a model
-of the same shape (Qwen2.5-0.5B, random weights), which lies in FOLDER as bfloat16 and is computed in f32; its head is tied there and made the
-hybrid's own, so hybrid's 512 tokens go in two passes to save memory. Loss on every token; clipping and AdamW counted.
+LoRA and hybrid of 4 texts of 128 tokens a step, and the thesis project's micro-batch: two texts, 270 tokens, that the peer pads to 2 x 256.
+Ours computes the same tokens on a model of the same shape (Qwen2.5-0.5B, random weights), which lies in FOLDER as bfloat16 and is computed in
+f32; its tied head becomes the hybrid's own, and hybrid's tokens go in two passes to save memory. Loss on every token; clipping and AdamW counted.
+Needs torch, transformers, peft.
 """
 import argparse
 import json
@@ -19,8 +19,10 @@ from measurement import median, record
 SHAPE = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864,
          "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "hidden_act": "silu", "rms_norm_eps": 1e-6,
          "rope_theta": 1000000.0, "max_position_embeddings": 32768, "tie_word_embeddings": True, "torch_dtype": "bfloat16"}
-CASES = {"lora": ("lora 4x128 dense", ["lora", "4", "128", "1"]), "seed batch": ("seed batch 2x256, 270 real tokens", ["lora", "2", "135", "1"]),
-         "hybrid": ("hybrid 4x128 dense", ["hybrid", "4", "128", "2"])}
+# What peer and engine are called with: METHOD TEXTS LENGTH REAL, METHOD TEXTS LENGTH PASSES.
+CASES = {"lora": (["lora", "4", "128", "512"], ["lora", "4", "128", "1"]), "hybrid": (["hybrid", "4", "128", "512"], ["hybrid", "4", "128", "2"]),
+         "seed batch": (["lora", "2", "256", "270"], ["lora", "2", "135", "1"])}
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peft_speed.py")
 
 
 def make_model(folder: str) -> None:
@@ -46,15 +48,13 @@ def make_model(folder: str) -> None:
         json.dump(SHAPE, file)
 
 
-def peer(script: str, threads: int) -> dict[str, tuple[float, float, float]]:
-    out = subprocess.run([sys.executable, script, str(threads)], capture_output=True, text=True, check=True).stdout
-    rows = [[cell.strip() for cell in line.split("|")] for line in out.splitlines() if line.count("|") == 3]
-    return {row[0]: tuple(float(cell.split()[0]) for cell in row[1:]) for row in rows}
+def measured(call: list[str]) -> tuple[float, float]:
+    found = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    return found["tokens_s"], found["peak_gib"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True)
     parser.add_argument("--engine", default="build/release/bench/training_speed")
     parser.add_argument("--folder", default=os.path.join(tempfile.gettempdir(), "deskhand-qwen05-shape"))
     parser.add_argument("--threads", type=int, default=2)
@@ -66,21 +66,18 @@ def main() -> None:
     make_model(arguments.folder)
     ours = {name: [] for name in CASES}
     theirs = {name: [] for name in CASES}
+    threads, steps = str(arguments.threads), str(arguments.steps)
     for _ in range(arguments.rounds):
-        measured = peer(arguments.peer, arguments.threads)
-        for name, (label, call) in CASES.items():
-            theirs[name].append(measured[label])
-            out = subprocess.run([arguments.engine, arguments.folder, str(arguments.threads), *call, str(arguments.steps)], capture_output=True,
-                                 text=True, check=True).stdout
-            found = json.loads(out)
-            ours[name].append((found["tokens_s"], found["peak_gib"]))
+        for name, (of_peer, of_engine) in CASES.items():
+            theirs[name].append(measured([sys.executable, PEER, threads, *of_peer, steps]))
+            ours[name].append(measured([arguments.engine, arguments.folder, threads, *of_engine, steps]))
     for name, key, limit in (("lora", "cpu.train.lora05", "1.5"), ("hybrid", "cpu.train.hybrid05", "1.5"), ("seed batch", "cpu.train.seedbatch05", "2.5")):
-        rates, peers = [rate for rate, _ in ours[name]], [real for _, real, _ in theirs[name]]   # real tokens: padding is no work done
+        rates, peers = [rate for rate, _ in ours[name]], [rate for rate, _ in theirs[name]]
         ratios = [a / b for a, b in zip(rates, peers)]
         note = f"{arguments.threads} threads, {arguments.rounds} rounds in turn, ratios {min(ratios):.2f} to {max(ratios):.2f}, base in bf16, computed in f32"
         report(arguments.dry, key, median(rates), "tok/s", median(peers), median(ratios), limit, note)
     for name in ("lora", "hybrid"):
-        gib, peers = median([gib for _, gib in ours[name]]), median([gib for *_, gib in theirs[name]])
+        gib, peers = median([gib for _, gib in ours[name]]), median([gib for _, gib in theirs[name]])
         report(arguments.dry, "cpu.train.memory05", gib, "GiB", peers, gib / peers, "0.5", f"{name}, most resident memory, 512 tokens a step, base in bf16")
 
 

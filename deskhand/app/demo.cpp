@@ -56,7 +56,17 @@ void refuse_other_desk(const fs::path& folder) {
     throw Error(ExitCode::kCannotWrite, "{} is not empty and not a demo's desk; name another folder: deskhand demo DIR", folder.string());
 }
 
-void write_sample(const fs::path& folder) {
+// What the demo trains, and what it is measured beside: the same model, raw.
+std::string evaluated_systems(const std::string& decoder) {
+  const auto model = decoder.empty() || decoder == "none" ? "" : fmt::format("decoder = \"{}\"\n", decoder);
+  std::string text = fmt::format("\n[[evaluate.systems]]\nname = \"deskhand triage\"   # the raw model and the cases' votes\n{}", model);
+  for (const auto& [name, adapter] : {std::pair{"raw", ""}, {"LoRA", "lora"}, {"hybrid", "hybrid"}})
+    text += fmt::format("\n[[evaluate.systems]]\nname = \"{}, no cases\"\n{}adapter = \"{}\"   # of runs/\ncases = 0\ndecide = \"model\"\n",
+                        name, model, adapter);
+  return text;
+}
+
+void write_sample(const fs::path& folder, const std::string& decoder) {
   refuse_other_desk(folder);
   std::error_code failure;
   fs::create_directories(folder, failure);
@@ -71,14 +81,26 @@ void write_sample(const fs::path& folder) {
                                                               .tickets = {"tickets.xlsx"},
                                                               .history = {"history.xlsx"},
                                                               .keywords = "domain_keywords.txt",
-                                                              .test_share = 0.2}));
+                                                              .test_share = 0.2}) +
+                                                  evaluated_systems(decoder));
   open_desk_database(folder / "desk.db", Database::Mode::kCreate);
+}
+
+// A short run of each kind, and their curves side by side. Enough to see the whole way; docs/training.md tells what a whole run takes.
+void train(const Globals& globals, const Options& options) {
+  for (const char* recipe : {"lora", "hybrid"}) {
+    std::vector<std::string> arguments = {recipe, "--limit", "64", "--overwrite"};
+    for (const char* setting : {"data.cases=0", "data.batch=8", "run.epochs=1"}) arguments.insert(arguments.end(), {"--set", setting});
+    if (!options.decoder.empty()) arguments.insert(arguments.end(), {"--model", options.decoder});
+    run_command("train", globals, arguments);
+  }
+  run_command("compare", globals, {"lora", "hybrid", "--runs", "--out", (options.folder / "runs-compared").string(), "--force"});
 }
 
 void demo(Globals globals, const Options& options) {
   const Stopwatch watch;
   globals.desk = options.folder;
-  write_sample(options.folder);
+  write_sample(options.folder, options.decoder);
   fmt::print("The sample desk: an invented reseller of business software, two Excel files as an ERP exports them.\n");
   run_command("prepare", globals, {});
   run_command("split", globals, {"--force"});
@@ -99,9 +121,9 @@ void demo(Globals globals, const Options& options) {
   run_command("triage", globals, arguments);
   const double seconds = answering.seconds();
 
+  if (options.decoder != "none") train(globals, options);
   std::vector<std::string> evaluation = {"--name", "demo", "--limit", "12", "--splits", "none", "--force"};
-  if (options.decoder != "none") evaluation.insert(evaluation.end(), {"--systems", "deskhand triage"});
-  evaluation.insert(evaluation.end(), decoder.begin(), decoder.end());
+  if (options.decoder == "none") evaluation.emplace_back("--no-models");
   run_command("evaluate", globals, evaluation);
   fmt::print("\n{} new tickets answered in {}, {:.1f} s each with loading; everything in {}. No ticket left this machine.\n", count,
              human_duration(seconds), seconds / static_cast<double>(count), human_duration(watch.seconds()));
