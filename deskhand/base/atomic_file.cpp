@@ -48,6 +48,15 @@ void AtomicFile::commit() {
   ::close(descriptor);
 }
 
+void sync_file(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw_cannot_write(path);
+  const int failed = ::fsync(descriptor), reason = errno;
+  ::close(descriptor);
+  errno = reason;
+  if (failed != 0) throw_cannot_write(path);
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);

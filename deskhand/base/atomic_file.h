@@ -22,6 +22,9 @@ class AtomicFile {
   std::FILE* file_ = nullptr;
 };
 
+// What was written to the file so far is on the disk when this returns. Throws Error(kCannotWrite).
+void sync_file(const std::filesystem::path& path);
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace deskhand

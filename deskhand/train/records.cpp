@@ -152,6 +152,10 @@ void RunLogWriter::add(const EvalRecord& record, double wall_time) {
   events_.add(scalars_of(record), record.step, wall_time);
 }
 
+void RunLogWriter::sync() const {
+  sync_file(path_);
+}
+
 void RunLogWriter::line(const std::string& text) {
   if (!(jsonl_ << text << '\n').flush()) throw Error(ExitCode::kCannotWrite, "cannot write {}: {}", path_.string(), std::strerror(errno));
 }

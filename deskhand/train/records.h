@@ -50,6 +50,7 @@ class RunLogWriter {
   // Each is on disk (in the system's hands) when the call returns. wall_time: seconds since 1970.
   void add(const StepRecord& record, double wall_time);
   void add(const EvalRecord& record, double wall_time);
+  void sync() const;  // the log is on the disk: before a checkpoint that counts on it
 
  private:
   void line(const std::string& text);

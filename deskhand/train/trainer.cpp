@@ -386,6 +386,7 @@ class Sitting {
   void save() {
     const std::pair now{state_.step, state_.evaluated};
     if (state_.step == 0 || now == saved_) return;  // a run that has taken no step has nothing to lose
+    log_.sync();
     checkpoints_.save(state_, learner_->parameters().tensors());
     saved_ = now;
   }

@@ -491,6 +491,22 @@ class Training(Folder):
         self.assertEqual((folder / "adapter/adapter_model.safetensors").read_bytes(), adapter)
         self.assertIn("finished", self.train("lora", *self.QUICK, "--resume").stdout)
 
+    def test_tensorboard_itself_reads_what_a_run_logs(self):
+        reader = (f"import sys; sys.path.insert(0, {str(SOURCE / '.deps')!r}); from tensorboard.backend.event_processing.event_accumulator import EventAccumulator as A; import json; "
+                  "a = A(sys.argv[1], size_guidance={'scalars': 0}); a.Reload(); print(json.dumps({t: [[e.step, e.value] for e in a.Scalars(t)] for t in a.Tags()['scalars']}))")
+        if subprocess.run(["/usr/bin/python3", "-c", reader.split("; a = A")[0]], capture_output=True).returncode:
+            self.skipTest("TensorBoard or its Debian packages (python3-absl, python3-numpy, python3-protobuf) are not here: ./setup test brings them")
+        self.desk_to_train()
+        self.train("lora", *self.QUICK)
+        found = subprocess.run(["/usr/bin/python3", "-c", reader, str(self.desk / "runs" / "lora" / "tensorboard")], capture_output=True, text=True, check=True)
+        scalars = json.loads(found.stdout)
+        steps = [line for line in self.log("lora") if "loss" in line]
+        self.assertEqual([step for step, _ in scalars["train/loss"]], [line["step"] for line in steps])
+        for tag, key in (("train/loss", "loss"), ("train/grad_norm", "grad_norm"), ("train/learning_rate", "learning_rate"), ("train/entropy", "entropy"), ("train/mean_token_accuracy", "mean_token_accuracy")):
+            for (_, value), line in zip(scalars[tag], steps):
+                self.assertAlmostEqual(value, line[key], delta=1e-5 * max(1, abs(line[key])))
+        self.assertEqual(len(scalars["eval/loss"]), len([line for line in self.log("lora") if "eval_loss" in line]))
+
     def test_an_interrupted_run_goes_on_to_the_same_adapter(self):
         self.desk_to_train()
         long = [*self.QUICK, "--set", "run.epochs=30"]
