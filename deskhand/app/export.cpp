@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "deskhand/app/desk_adapter.h"
+#include "deskhand/app/tokenizer_files.h"
 #include "deskhand/app/verify_export.h"
 #include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
@@ -86,23 +87,6 @@ DType type_of(const Options& options) {
   return name == "f32" ? DType::kF32 : name == "f16" ? DType::kF16 : DType::kBF16;
 }
 
-// Beside a merged model's weights: the base's own files, or what a GGUF holds in their form.
-void write_tokenizer(const Decoder& base, const fs::path& model, const fs::path& out) {
-  if (const Gguf* file = base.gguf()) {
-    try {
-      const PortableTokenizer tokenizer = read_portable_tokenizer(*file);
-      write_file_atomically(out / "tokenizer.json", write_tokenizer_json(tokenizer.tables));
-      write_file_atomically(out / "tokenizer_config.json", write_tokenizer_config(tokenizer.tables, tokenizer.chat_template));
-    } catch (const Error& error) {
-      fmt::print(stderr, "no tokenizer was written: {}\n", error.what());
-    }
-    return;
-  }
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                           "merges.txt", "tokenizer.model", "chat_template.jinja", "generation_config.json"})
-    if (fs::exists(model / name)) write_file_atomically(out / name, read_text_file(model / name, std::size_t{256} << 20));
-}
-
 void write_gguf(const Backend& on, const Decoder& base, const Adapter& adapter, const Source& source, const fs::path& out, DType stored,
                 bool quiet) {
   Progress progress({.what = fmt::format("writing {}", out.filename().string()),
@@ -138,7 +122,7 @@ void write_folder(const Backend& on, const Decoder& base, const Adapter& adapter
     check_interrupt();
     progress.advance(bytes);
   });
-  write_tokenizer(base, source.model, out);
+  if (const std::string fault = write_tokenizer_files(base, source.model, out); !fault.empty()) fmt::print(stderr, "{}\n", fault);
   progress.finish();
 }
 
@@ -271,14 +255,15 @@ void export_model(const Globals& globals, Options options) {
     const Decoder base = Decoder::load(source.model);
     const Adapter adapter = is_adapter ? read_adapter(source.adapter) : Adapter{};
     check_adapter(adapter, base.config(), source.adapter.string());
-    if (options.format == "merged")
+    if (options.format == "merged") {
       write_folder(engine.backend, base, adapter, source, options.to, stored, globals.quiet);
-    else if (options.format == "gguf")
+    } else if (options.format == "gguf") {
       write_gguf(engine.backend, base, adapter, source, options.to, stored, globals.quiet);
-    else if (options.format == "gguf-lora")
+    } else if (options.format == "gguf-lora") {
       write_gguf_lora(base.config(), adapter, options.to, stored);
-    else
+    } else {
       write_adapter(options.to, adapter, stored);
+    }
     half.path.clear();
     if (options.verify) verify(globals, options, source, base, adapter, stored);
   }

@@ -6,6 +6,7 @@
 
 #include "deskhand/app/model_hash.h"
 #include "deskhand/app/recipe.h"
+#include "deskhand/app/tokenizer_files.h"
 #include "deskhand/app/training_runs.h"
 #include "deskhand/app/training_set.h"
 #include "deskhand/base/atomic_file.h"
@@ -244,25 +245,6 @@ class Watch {
   std::unique_ptr<Progress> progress_;
 };
 
-// A whole model is used without its base, so it needs the base's tokenizer.
-void copy_tokenizer(const fs::path& base, const fs::path& to, std::vector<std::string>& warnings) {
-  constexpr const char* kFiles[] = {
-      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",     "vocab.json",
-      "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "generation_config.json"};
-  const fs::path folder = fs::is_directory(base) ? base : base.parent_path();
-  bool any = false;
-  for (const char* name : kFiles) {
-    if (!fs::is_regular_file(folder / name)) continue;
-    std::error_code failure;
-    fs::copy_file(folder / name, to / name, fs::copy_options::overwrite_existing, failure);
-    if (failure) throw Error(ExitCode::kCannotWrite, "cannot write {}: {}", (to / name).string(), failure.message());
-    any = any || name == kFiles[0];
-  }
-  if (!any)
-    warnings.push_back(
-        fmt::format("{} has no tokenizer.json to stand beside the trained model; copy the base's there before it is used", base.string()));
-}
-
 ModelCard card_of(const Job& job, const Globals& globals, const TrainingOutcome& outcome, std::vector<std::string> warnings) {
   ModelCard card{.info = outcome.info,
                  .recipe = job.recipe,
@@ -356,7 +338,9 @@ void run(Job& job, const Globals& globals, const Options& options, const Trainin
                 outcome.state.step > 0 ? fmt::format("at step {} of {}; what was learnt is kept", outcome.state.step, plan.steps)
                                        : "before the first step",
                 command_of(globals, options));
-  if (job.recipe.method == Method::kFull) copy_tokenizer(job.model, folder.model(), watch.warnings);
+  if (job.recipe.method == Method::kFull)  // used without its base, so it needs the base's tokenizer
+    if (std::string fault = write_tokenizer_files(job.decoder, job.model, folder.model()); !fault.empty())
+      watch.warnings.push_back(fault + "; put one there before the model is used");
   write_file_atomically(folder.card(), write_model_card(card_of(job, globals, outcome, watch.warnings)));
   print_outcome(job, globals, folder, outcome);
 }
