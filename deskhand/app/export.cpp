@@ -246,8 +246,6 @@ void export_model(const Globals& globals, Options options) {
   if (!is_folder) {
     if (const fs::path parent = options.to.parent_path(); !parent.empty()) fs::create_directories(parent);
     AtomicFile probe(options.to);  // a folder that cannot be written to is said now
-  } else if (fs::exists(options.to)) {
-    clear_model(options.to);
   }
   HalfWritten half{fs::exists(options.to) ? fs::path() : options.to};
   {
@@ -256,6 +254,7 @@ void export_model(const Globals& globals, Options options) {
     const Adapter adapter = is_adapter ? read_adapter(source.adapter) : Adapter{};
     check_adapter(adapter, base.config(), source.adapter.string());
     if (options.format == "merged") {
+      if (fs::exists(options.to)) clear_model(options.to);
       write_folder(engine.backend, base, adapter, source, options.to, stored, globals.quiet);
     } else if (options.format == "gguf") {
       write_gguf(engine.backend, base, adapter, source, options.to, stored, globals.quiet);
