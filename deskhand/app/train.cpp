@@ -319,7 +319,7 @@ void run(Job& job, const Globals& globals, const Options& options, const Trainin
   if (options.resume) {
     const RunInfo before = read_run_info(folder.info());
     check_same(before, info, folder);
-    if (!before.finished.empty()) {
+    if (!before.finished.empty() && fs::exists(folder.card())) {  // the card is written last
       fmt::print("{} is finished since {}; nothing is left to do\n", before.name, before.finished);
       return;
     }
@@ -427,7 +427,7 @@ std::function<void()> declare_train(CLI::App& sub, const Globals& globals) {
   const auto resume = sub.add_flag("--resume", options->resume, "go on with a run that was interrupted");
   sub.add_flag("--overwrite,--force", options->overwrite, "begin a run of that name anew")->excludes(resume);
   sub.add_flag("--dry-run", options->dry_run,
-               "say what it would take: steps, tokens, memory, time; nothing is written but the vectors' cache");
+               "say what it would take: steps, tokens, memory, time; nothing is written but what is kept of cases and their vectors");
   sub.add_flag("--list", options->list, "the runs of this desk");
   sub.footer(
       "Examples:\n  deskhand --desk mydesk train lora --dry-run\n  deskhand --desk mydesk train lora --set lora.r=8 --name lora-r8\n  "
