@@ -45,10 +45,10 @@ std::vector<std::string> categories_of(std::span<const Ticket> tickets) {
 // Finds what a training prompt shows.
 class CaseFinder {
  public:
-  // pool: every case, group: its near copies, kept_apart: validation tickets, shown to none.
-  CaseFinder(Desk& desk, std::span<const Ticket> pool, std::span<const std::int64_t> group, std::vector<std::string> kept_apart,
+  // pool: every case, group: its near copies, validation: rows that are shown to none, nor are their near copies.
+  CaseFinder(Desk& desk, std::span<const Ticket> pool, std::span<const std::int64_t> group, std::span<const std::size_t> validation,
              DeskEncoder* encoder, VectorCache* cache, ThreadPool& threads)
-      : pool_(pool), group_(group), kept_apart_(std::move(kept_apart)), cache_(cache) {
+      : pool_(pool), group_(group), cache_(cache) {
     const fs::path folder = desk.folder / "runs";
     std::error_code failure;
     fs::create_directories(folder, failure);
@@ -59,6 +59,9 @@ class CaseFinder {
     if (encoder) settings.encoder = encoder->id();
     retriever_.emplace(database, settings, threads);
     for (std::size_t i = 0; i < pool.size(); ++i) members_[group[i]].push_back(pool[i].id);
+    std::set<std::int64_t> groups;
+    for (const std::size_t row : validation) groups.insert(group[row]);
+    for (const std::int64_t one : groups) kept_apart_.insert(kept_apart_.end(), members_.at(one).begin(), members_.at(one).end());
   }
 
   // Of each of these rows of the pool, best first.
@@ -179,7 +182,7 @@ TrainingSet make_training_set(Desk& desk, const Recipe& recipe, const TrainingSc
   for (const std::size_t row : parts.validation) set.validation_tickets.push_back(pool[row].id);
   const bool shows_cases = recipe.data.format == TrainingFormat::kTriage && recipe.data.cases > 0;
   std::optional<CaseFinder> finder;
-  if (shows_cases) finder.emplace(desk, pool, group, set.validation_tickets, encoder, cache, threads);
+  if (shows_cases) finder.emplace(desk, pool, group, parts.validation, encoder, cache, threads);
   Progress progress({.what = "writing training texts",
                      .unit = "tickets",
                      .total = static_cast<std::int64_t>(teaching.size()),
