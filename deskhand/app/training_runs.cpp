@@ -26,9 +26,11 @@ fs::path run_folder(const fs::path& desk_folder, const std::string& name) {
 std::optional<fs::path> find_run(const fs::path& desk_folder, std::string_view name_or_path) {
   if (name_or_path.empty()) return std::nullopt;
   const fs::path path(name_or_path);
-  for (const fs::path& candidate : {desk_folder / "runs" / path, desk_folder / path, path})
+  for (const fs::path& candidate : {desk_folder / "runs" / path, desk_folder / path, path}) {
+    if (!fs::is_directory(candidate)) continue;
     for (const fs::path& root : {candidate, candidate.parent_path()})
       if (fs::is_regular_file(root / "run.json")) return root;
+  }
   return std::nullopt;
 }
 
