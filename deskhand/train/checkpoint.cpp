@@ -203,6 +203,7 @@ CheckpointFolder::Found CheckpointFolder::latest() const {
       found.checkpoint = read_checkpoint(found.path);
       return found;
     } catch (const Error& error) {
+      if (error.code() != ExitCode::kBadInput) throw;
       found.warnings.emplace_back(error.what());
     }
   }

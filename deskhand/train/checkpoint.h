@@ -63,7 +63,8 @@ class CheckpointFolder {
     std::filesystem::path path;
     std::vector<std::string> warnings;  // damaged ones that were passed over
   };
-  Found latest() const;  // the last that is whole
+  // The last that is whole. Throws what has nothing to do with damage: no memory, no permission to read.
+  Found latest() const;
   std::filesystem::path path_of(std::int64_t step) const;
   std::vector<std::int64_t> steps() const;  // ascending
   // Removes those after `step`: what a run that goes on from there will write anew. They were damaged, or `step` would not be the last.
