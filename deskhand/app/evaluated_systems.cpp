@@ -10,6 +10,7 @@
 #include "deskhand/app/fitted_weights.h"
 #include "deskhand/app/model_hash.h"
 #include "deskhand/app/prediction_file.h"
+#include "deskhand/app/training_runs.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
@@ -151,6 +152,10 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
     if (const std::string warning = other_base(run.desk.database, files.model, files.adapter); !warning.empty())
       system.answers.warnings.push_back(warning);
   }
+  if (split.name != "desk" && (find_run(run.desk.folder, settings.adapter) || find_run(run.desk.folder, settings.decoder)))
+    system.answers.warnings.push_back(
+        "it was trained on the desk's own split and has learnt most of the tickets that are held out here: its figures on this split say "
+        "nothing");
   const PromptSettings prompt = prompt_settings(desk, split.categories);
   identity = {
       .name = settings.name,
