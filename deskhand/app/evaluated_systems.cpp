@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -138,6 +139,35 @@ std::vector<SystemSettings> systems_of(const DeskSettings& settings) {
   return systems;
 }
 
+namespace {
+
+std::size_t count_of(const std::set<std::string>& learnt, std::span<const Ticket> tickets) {
+  return static_cast<std::size_t>(
+      std::count_if(tickets.begin(), tickets.end(), [&](const Ticket& ticket) { return learnt.contains(ticket.id); }));
+}
+
+// What a run has learnt says nothing of how it answers what is new.
+void warn_of_learnt(const EvaluationRun& run, const EvaluationSplit& split, const SystemSettings& settings,
+                    std::vector<std::string>& warnings) {
+  std::set<std::string> learnt;
+  for (const std::string& name : {settings.adapter, settings.decoder})
+    if (const auto root = find_run(run.desk.folder, name)) learnt.merge(learnt_tickets(open_run_folder(*root)));
+  if (const auto count = count_of(learnt, split.test); count > 0)
+    warnings.push_back(
+        fmt::format("It was trained on {} of the {} tickets that are held out here: its figures on this split say nothing of new tickets. "
+                    "Train anew on "
+                    "this split.",
+                    count, split.test.size()));
+  const bool is_weighed = settings.decide != Witness::kModel;
+  const auto fitted_on = split.validation.size() + (is_weighed ? split.fitting.size() : 0);
+  if (const auto count = count_of(learnt, split.validation) + (is_weighed ? count_of(learnt, split.fitting) : 0); count > 0)
+    warnings.push_back(
+        fmt::format("It was trained on {} of the {} tickets that its {}temperature is fitted on: its probabilities may be too sure.", count,
+                    fitted_on, is_weighed ? "label weights and " : ""));
+}
+
+}  // namespace
+
 EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, const SystemSettings& settings) {
   EvaluatedSystem system;
   SystemIdentity& identity = system.answers.identity;
@@ -152,10 +182,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
     if (const std::string warning = other_base(run.desk.database, files.model, files.adapter); !warning.empty())
       system.answers.warnings.push_back(warning);
   }
-  if (split.name != "desk" && (find_run(run.desk.folder, settings.adapter) || find_run(run.desk.folder, settings.decoder)))
-    system.answers.warnings.push_back(
-        "it was trained on the desk's own split and has learnt most of the tickets that are held out here: its figures on this split say "
-        "nothing");
+  warn_of_learnt(run, split, settings, system.answers.warnings);
   const PromptSettings prompt = prompt_settings(desk, split.categories);
   identity = {
       .name = settings.name,

@@ -326,6 +326,7 @@ void run(Job& job, const Globals& globals, const Options& options, const Trainin
     info.started = before.started;
   } else {
     write_file_atomically(folder.recipe(), write_recipe(job.recipe));
+    write_tickets(folder, job.set.training_tickets, job.set.validation_tickets);
     write_run_info(folder.info(), info);
   }
   if (!globals.quiet) fmt::print(stderr, "{}", about_data(job.set, job.recipe));

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
+#include "deskhand/base/json.h"
+#include "deskhand/base/mapped_file.h"
 
 namespace deskhand {
 
@@ -39,6 +42,28 @@ TrainingRun read_training_run(const fs::path& root) {
   TrainingRun run{.folder = folder, .info = read_run_info(folder.info())};
   if (fs::exists(folder.log())) run.log = read_run_log(folder.log());
   return run;
+}
+
+void write_tickets(const RunFolder& folder, std::span<const std::string> learnt, std::span<const std::string> validation) {
+  Json json = {{"learnt", Json::array()}, {"validation", Json::array()}};
+  for (const std::string& id : learnt) json["learnt"].push_back(id);
+  for (const std::string& id : validation) json["validation"].push_back(id);
+  write_file_atomically(folder.tickets(), write_json(json) + "\n");
+}
+
+std::set<std::string> learnt_tickets(const RunFolder& folder) {
+  std::set<std::string> ids;
+  if (!fs::exists(folder.tickets())) return ids;
+  const std::string where = folder.tickets().string();
+  const Json json = parse_json(read_text_file(folder.tickets()), where);
+  const auto learnt = json.find("learnt");
+  if (learnt == json.end() || !learnt->is_array())
+    throw Error(ExitCode::kBadInput, "{}: a list \"learnt\" of ticket ids was expected", where);
+  for (const Json& id : *learnt) {
+    if (!id.is_string()) throw Error(ExitCode::kBadInput, "{}: {} is no ticket id; wanted is a text", where, write_json(id).substr(0, 60));
+    ids.insert(id.get<std::string>());
+  }
+  return ids;
 }
 
 std::vector<TrainingRun> training_runs(const fs::path& desk_folder) {

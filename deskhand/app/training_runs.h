@@ -2,6 +2,8 @@
 #pragma once
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +29,10 @@ std::filesystem::path run_folder(const std::filesystem::path& desk_folder, const
 // A run of the desk by its name, a run's folder, or the adapter's or model's folder inside one; none: it is something else.
 std::optional<std::filesystem::path> find_run(const std::filesystem::path& desk_folder, std::string_view name_or_path);
 
-TrainingRun read_training_run(const std::filesystem::path& root);                  // throws as its readers do
+TrainingRun read_training_run(const std::filesystem::path& root);  // throws as its readers do
+// Ids of the tickets that a run learns from, and of those that it is evaluated on while it does; kept so that nobody measures it on them.
+void write_tickets(const RunFolder& folder, std::span<const std::string> learnt, std::span<const std::string> validation);
+std::set<std::string> learnt_tickets(const RunFolder& folder);  // empty where they were not kept; throws Error(kBadInput)
 std::vector<TrainingRun> training_runs(const std::filesystem::path& desk_folder);  // the latest begun first
 RunCurves curves_of(const TrainingRun& run);
 LossCurve loss_curve_of(const TrainingRun& run);

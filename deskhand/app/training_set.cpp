@@ -179,6 +179,7 @@ TrainingSet make_training_set(Desk& desk, const Recipe& recipe, const TrainingSc
   const std::vector<std::int64_t> group = near_copy_groups(problem_texts(pool), threads);
   const Parts parts = parts_of(teaching, group, recipe, set);
 
+  for (const std::size_t row : parts.training) set.training_tickets.push_back(pool[row].id);
   for (const std::size_t row : parts.validation) set.validation_tickets.push_back(pool[row].id);
   const bool shows_cases = recipe.data.format == TrainingFormat::kTriage && recipe.data.cases > 0;
   std::optional<CaseFinder> finder;

@@ -20,7 +20,7 @@ struct TrainingSet {
   std::vector<std::pair<std::string, std::int64_t>> cannot_teach;        // why, and how many tickets; the commonest first
   CutCounts cut;                                                         // of both parts
   std::int64_t cases_shown = 0, cases_shortened = 0, without_cases = 0;  // prompts without any case
-  std::vector<std::string> validation_tickets;                           // ids, as `validation`
+  std::vector<std::string> training_tickets, validation_tickets;         // ids, as `training` and `validation`
   std::vector<std::string> warnings;
   std::string hash;  // SHA-256 over all examples
 

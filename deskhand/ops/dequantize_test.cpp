@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <limits>
 
 #include "deskhand/ops/quantize.h"
 #include "deskhand/ops/testing.h"
@@ -78,6 +79,18 @@ TEST_CASE("weights become the very blocks that the gguf package makes of them") 
       CHECK(std::memcmp(blocks.view().data(), bytes.data() + plain, packed) == 0);
     }
   }
+}
+
+TEST_CASE("a block with a number that is none is read back as NaN, and its neighbours are not") {
+  for (const DType type : {DType::kQ4_0, DType::kQ8_0})
+    for (const float value : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+      Machine machine(2);
+      Tensor weights = random_tensor({1, 96}, 4), blocks(type, {1, 96}), back(DType::kF32, {1, 96});
+      weights.floats()[40] = value;
+      quantize(machine.on, blocks, weights);
+      dequantize(machine.on, back, blocks);
+      for (std::size_t i = 0; i < 96; ++i) CHECK(std::isnan(back.floats()[i]) == (i / 32 == 1));
+    }
 }
 
 TEST_CASE("rows quantised to q8_0 are read back within half a step, whole numbers that reach 127 exactly, and zeros as zeros") {

@@ -44,7 +44,7 @@ RunFolder make_run_folder(const std::filesystem::path& root, bool overwrite) {
   std::error_code fault;
   std::filesystem::create_directories(root, fault);
   if (fault) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", root.string(), fault.message());
-  for (const auto& part : {folder.info(), folder.recipe(), folder.log(), folder.card(), folder.tensorboard(), folder.checkpoints(),
+  for (const auto& part : {folder.info(), folder.recipe(), folder.tickets(), folder.log(), folder.card(), folder.tensorboard(), folder.checkpoints(),
                            folder.adapter(), folder.model()}) {
     std::filesystem::remove_all(part, fault);
     if (fault) throw Error(ExitCode::kCannotWrite, "cannot remove {} of the run before: {}", part.string(), fault.message());

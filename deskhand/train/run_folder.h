@@ -2,6 +2,7 @@
 //
 //   run.json        what was trained on what, with hashes (RunInfo)
 //   recipe.toml     the settings as they were, overrides applied
+//   tickets.json    ids of the tickets learnt from, and of those kept for evaluation during training
 //   log.jsonl       one line a step and an evaluation (records.h)
 //   tensorboard/    the same for TensorBoard
 //   checkpoints/    step-00000120.safetensors (checkpoint.h)
@@ -21,6 +22,7 @@ struct RunFolder {
 
   std::filesystem::path info() const { return root / "run.json"; }
   std::filesystem::path recipe() const { return root / "recipe.toml"; }
+  std::filesystem::path tickets() const { return root / "tickets.json"; }
   std::filesystem::path log() const { return root / "log.jsonl"; }
   std::filesystem::path tensorboard() const { return root / "tensorboard"; }
   std::filesystem::path checkpoints() const { return root / "checkpoints"; }

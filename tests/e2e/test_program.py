@@ -490,6 +490,14 @@ class Training(Folder):
         self.train("lora", *self.QUICK, "--overwrite")
         self.assertEqual((folder / "adapter/adapter_model.safetensors").read_bytes(), adapter)
         self.assertIn("finished", self.train("lora", *self.QUICK, "--resume").stdout)
+        kept = json.loads((folder / "tickets.json").read_text())
+        self.assertEqual({int(ticket) for ticket in kept["validation"]}, kept_apart)
+        self.assertEqual(len(kept["learnt"]), plan["train_examples"])
+        self.change("seed = 42", "seed = 7")
+        run("--desk", self.desk, "split", "--force")
+        run("--desk", self.desk, "evaluate", "--adapter", "lora", "--limit", "4", "--splits", "none", "--name", "other")
+        told = (self.desk / "evaluations/other/report/metrics.json").read_text()
+        self.assertRegex(told, r"It was trained on \d+ of the 4 tickets that are held out here")
 
     def test_tensorboard_itself_reads_what_a_run_logs(self):
         reader = (f"import sys; sys.path.insert(0, {str(SOURCE / '.deps')!r}); from tensorboard.backend.event_processing.event_accumulator import EventAccumulator as A; import json; "

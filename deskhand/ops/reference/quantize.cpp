@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "deskhand/ops/dequantize.h"
@@ -45,6 +46,11 @@ void quantize(View out, ConstView in) {
   std::byte* to = out.data();
   for (std::size_t first = 0; first < wide.floats().size(); first += kValues, to += block_bytes(out.type())) {
     const auto block = std::as_const(wide).floats().subspan(first, kValues);
+    if (!std::all_of(block.begin(), block.end(), [](float value) { return std::isfinite(value); })) {  // read back, all of it is NaN
+      std::fill_n(to, block_bytes(out.type()), std::byte{});
+      write_scale(to, std::numeric_limits<float>::quiet_NaN());
+      continue;
+    }
     if (out.type() == DType::kQ8_0)
       write_q8_0(to, block);
     else
