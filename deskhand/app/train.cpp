@@ -375,7 +375,9 @@ void list_runs(const Globals& globals) {
     const auto best = averages_of(curves_of(run)).best_eval_loss;
     fmt::print("{}  {}  {}  {}  {}\n", pad(visible(run.info.name), width), pad(visible(run.info.method), 7), pad(run.state(), 14),
                pad(best ? decimal(*best, 4) : "-", 9, true),
-               run.info.finished.empty() ? "begun " + visible(run.info.started) : visible(run.info.finished));
+               !run.fault.empty()          ? visible(run.fault)
+               : run.info.finished.empty() ? "begun " + visible(run.info.started)
+                                           : visible(run.info.finished));
   }
 }
 

@@ -13,6 +13,7 @@ namespace deskhand {
 namespace fs = std::filesystem;
 
 std::string TrainingRun::state() const {
+  if (!fault.empty()) return "unreadable";
   if (!info.finished.empty()) return "finished";
   return log.steps.empty() ? "no step taken" : fmt::format("at step {}", log.steps.back().step);
 }
@@ -70,7 +71,11 @@ std::vector<TrainingRun> training_runs(const fs::path& desk_folder) {
   std::vector<TrainingRun> runs;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(desk_folder / "runs", none))
-    if (fs::is_regular_file(entry.path() / "run.json")) runs.push_back(read_training_run(entry.path()));
+    if (fs::is_regular_file(entry.path() / "run.json")) try {
+        runs.push_back(read_training_run(entry.path()));
+      } catch (const Error& error) {
+        runs.push_back({.folder = {entry.path()}, .info = {.name = entry.path().filename().string()}, .log = {}, .fault = error.what()});
+      }
   std::sort(runs.begin(), runs.end(), [](const TrainingRun& a, const TrainingRun& b) {
     return a.info.started != b.info.started ? a.info.started > b.info.started : a.info.name < b.info.name;
   });

@@ -18,7 +18,8 @@ namespace deskhand {
 struct TrainingRun {
   RunFolder folder;
   RunInfo info;
-  RunLog log;  // empty where nothing was logged yet
+  RunLog log;         // empty where nothing was logged yet
+  std::string fault;  // why it cannot be read; the rest but the name is empty then
 
   std::string state() const;  // "finished", "at step 40"
 };
@@ -33,7 +34,8 @@ TrainingRun read_training_run(const std::filesystem::path& root);  // throws as 
 // Ids of the tickets that a run learns from, and of those that it is evaluated on while it does; kept so that nobody measures it on them.
 void write_tickets(const RunFolder& folder, std::span<const std::string> learnt, std::span<const std::string> validation);
 std::set<std::string> learnt_tickets(const RunFolder& folder);  // empty where they were not kept; throws Error(kBadInput)
-std::vector<TrainingRun> training_runs(const std::filesystem::path& desk_folder);  // the latest begun first
+// The latest begun first; one that cannot be read says so and does not hide the others.
+std::vector<TrainingRun> training_runs(const std::filesystem::path& desk_folder);
 RunCurves curves_of(const TrainingRun& run);
 LossCurve loss_curve_of(const TrainingRun& run);
 
