@@ -1,7 +1,17 @@
-# CUDA is optional when building and found when running. DESKHAND_CUDA=ON (preset `cuda`) needs the toolkit, 12.0 or newer.
+# CUDA is optional when building and found when running. DESKHAND_CUDA=ON (preset `cuda`) needs the toolkit, 12.0 or newer; at run time the
+# driver and libcublasLt. CMAKE_CUDA_ARCHITECTURES chooses the cards: 80 is the oldest that the kernels know.
 add_library(deskhand_cuda INTERFACE)
 if(DESKHAND_CUDA)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90)
+  endif()
+  if(CCACHE)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+  endif()
+  enable_language(CUDA)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--extended-lambda;-Xcompiler=-Wall>")
   find_package(CUDAToolkit 12 REQUIRED)
-  target_link_libraries(deskhand_cuda INTERFACE CUDA::cudart_static)
+  target_link_libraries(deskhand_cuda INTERFACE CUDA::cudart_static CUDA::cublasLt)
+  target_include_directories(deskhand_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_definitions(deskhand_cuda INTERFACE DESKHAND_CUDA=1)
 endif()

@@ -5,17 +5,25 @@
 #include <cstring>
 
 #include "deskhand/base/progress.h"
+#include "deskhand/tensor/cuda/memory.h"
 
 namespace deskhand {
 
 void Tensor::Free::operator()(std::byte* data) const noexcept {
-  std::free(data);
+  if (device == Device::kCuda)
+    free_on_gpu(data);
+  else
+    std::free(data);
 }
 
 Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(type), device_(device) {
-  DESKHAND_ASSERT(device == Device::kCpu, "this build makes tensors on the CPU");
   constexpr std::size_t kAlign = 64;
   const std::size_t bytes = static_cast<std::size_t>(View(nullptr, type, shape).bytes());
+  if (device == Device::kCuda) {
+    data_ = std::unique_ptr<std::byte[], Free>(allocate_on_gpu(bytes, fmt::format("a buffer of {} {}", dtype_name(type), shape.text())),
+                                               Free{device});
+    return;
+  }
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
   auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlign, rounded));
   if (!data)
@@ -27,7 +35,10 @@ Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(ty
 
 Tensor Tensor::copy() const {
   Tensor twin(type_, shape_, device_);
-  std::memcpy(twin.data_.get(), data_.get(), view().raw().size());
+  if (device_ == Device::kCuda)
+    copy_on_gpu(twin.data_.get(), data_.get(), view().raw().size());
+  else
+    std::memcpy(twin.data_.get(), data_.get(), view().raw().size());
   return twin;
 }
 

@@ -11,7 +11,7 @@ namespace deskhand {
 class Tensor {
  public:
   Tensor() = default;
-  // Throws Error(kTooLarge) with the size if the memory cannot be had.
+  // Throws Error(kTooLarge) with the size if the memory cannot be had. On the GPU (tensor/cuda/memory.h): 256-byte aligned.
   Tensor(DType type, Shape shape, Device device = Device::kCpu);
 
   View view() { return {data_.get(), type_, shape_, device_}; }
@@ -27,9 +27,10 @@ class Tensor {
 
  private:
   struct Free {
+    Device device;
     void operator()(std::byte* data) const noexcept;
   };
-  std::unique_ptr<std::byte[], Free> data_;
+  std::unique_ptr<std::byte[], Free> data_{nullptr, Free{Device::kCpu}};
   Shape shape_;
   DType type_ = DType::kF32;
   Device device_ = Device::kCpu;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "deskhand/tensor/cuda/context.h"
 #include "deskhand/tensor/tensor.h"
 
 using namespace deskhand;
@@ -42,3 +43,10 @@ TEST_CASE("a quantised row has the bytes of its blocks") {
   CHECK(row_bytes(DType::kQ4_K, 512) == 288);
   CHECK_THROWS_AS(row_bytes(DType::kQ8_0, 33), AssertionError);
 }
+
+#ifndef DESKHAND_CUDA
+TEST_CASE("a build without CUDA refuses the GPU in a sentence that says what to do") {
+  CHECK_THROWS_WITH_AS(CudaContext(), doctest::Contains("this build has no CUDA"), Error);
+  CHECK_THROWS_WITH_AS(Tensor(DType::kF32, {2, 2}, Device::kCuda), doctest::Contains("--device cpu"), Error);
+}
+#endif

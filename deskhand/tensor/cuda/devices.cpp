@@ -2,6 +2,7 @@
 
 #ifdef DESKHAND_CUDA
 #include <cuda_runtime_api.h>
+#include <fmt/format.h>
 #endif
 
 namespace deskhand {
@@ -11,7 +12,12 @@ CudaDevices cuda_devices() {
   CudaDevices found;
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
-    found.reason = cudaGetErrorString(status);
+    int driver = 0;  // 12040 is CUDA 12.4; 0 where there is none
+    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
+      found.reason = fmt::format("the NVIDIA driver is too old: it speaks CUDA {}.{}, this build CUDA {}.{}; update the driver",
+                                 driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    else
+      found.reason = status == cudaErrorInsufficientDriver ? "no NVIDIA driver is installed" : cudaGetErrorString(status);
     return found;
   }
   for (int number = 0; number < count; ++number) {
