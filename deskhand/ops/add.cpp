@@ -6,6 +6,8 @@ void add(const Backend& on, View out, ConstView a, ConstView b) {
   DESKHAND_ASSERT(out.shape() == a.shape() && a.shape() == b.shape(), "out, a and b of one shape");
   DESKHAND_ASSERT(out.type() == DType::kF32 && a.type() == DType::kF32 && b.type() == DType::kF32, "f32");
   if (on.kind == Backend::Kind::kReference) return reference::add(out, a, b);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::add(on, out, a, b);
   require_cpu(on);
   cpu::add(on, out, a, b);
 }

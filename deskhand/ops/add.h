@@ -12,5 +12,8 @@ void add(View out, ConstView a, ConstView b);
 namespace cpu {
 void add(const Backend& on, View out, ConstView a, ConstView b);
 }
+namespace cuda {
+void add(const Backend& on, View out, ConstView a, ConstView b);
+}
 
 }  // namespace deskhand

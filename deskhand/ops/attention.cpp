@@ -15,6 +15,8 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   DESKHAND_ASSERT(logsumexp.empty() || logsumexp.shape().elements() == q.shape()[0] * q.shape()[1], "(N, H) of logsumexp");
   if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
   if (on.kind == Backend::Kind::kReference) return reference::attention(out, q, k, v, bounds, options, logsumexp);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::attention(on, out, q, k, v, bounds, options, logsumexp);
   require_cpu(on);
   cpu::attention(on, out, q, k, v, bounds, options, logsumexp);
 }
@@ -33,6 +35,8 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q[0], "bounds inside the batch");
   if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q[2]));
   if (on.kind == Backend::Kind::kReference) return reference::attention_backward(gradients, d_out, forward, bounds, options);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::attention_backward(on, gradients, d_out, forward, bounds, options);
   require_cpu(on);
   cpu::attention_backward(on, gradients, d_out, forward, bounds, options);
 }

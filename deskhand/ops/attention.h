@@ -39,5 +39,11 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
 void attention_backward(const Backend& on, const AttentionGradients& gradients, ConstView d_out, const AttentionForward& forward,
                         std::span<const std::int32_t> bounds, AttentionOptions options);
 }  // namespace cpu
+namespace cuda {
+void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,
+               AttentionOptions options, View logsumexp);
+void attention_backward(const Backend& on, const AttentionGradients& gradients, ConstView d_out, const AttentionForward& forward,
+                        std::span<const std::int32_t> bounds, AttentionOptions options);
+}  // namespace cuda
 
 }  // namespace deskhand

@@ -75,7 +75,7 @@ std::span<std::byte> Workspace::get(int slot, std::size_t bytes) {
 }
 
 void require_cpu(const Backend& on) {
-  DESKHAND_ASSERT(on.kind == Backend::Kind::kCpu, "this build runs on the CPU");
+  DESKHAND_ASSERT(on.kind == Backend::Kind::kCpu, "in this build this op has no kernels but the CPU's");
   DESKHAND_ASSERT(on.pool && on.workspace, "a CPU backend has a thread pool and a workspace");
 }
 

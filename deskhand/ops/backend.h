@@ -12,6 +12,14 @@
 
 namespace deskhand {
 
+class CudaContext;  // tensor/cuda/context.h
+
+#ifdef DESKHAND_CUDA
+inline constexpr bool kCudaBuilt = true;
+#else
+inline constexpr bool kCudaBuilt = false;  // no op names a CUDA kernel
+#endif
+
 // What this processor has, found once at start; the names are those of /proc/cpuinfo.
 struct CpuFeatures {
   bool avx2 = false, fma = false, f16c = false, avx512 = false /* f, bw, dq, vl */, avx512_vnni = false, avx512_bf16 = false,
@@ -20,7 +28,8 @@ struct CpuFeatures {
   std::string text() const;  // "avx2 fma f16c avx512 avx512_vnni"
 };
 
-// How products with frozen weights are computed on the CPU.
+// How products with frozen weights are computed on the CPU. On CUDA weights of f32 are multiplied in f32, without TF32, unless kBF16 is
+// asked for; others in bf16 unless kF32 is.
 enum class Compute : std::uint8_t {
   kAuto,  // 8-bit activations for quantised weights; kBF16 for up to 40 tokens with bf16 weights if there is avx512_bf16; else f32
   kF32,   // weights widened to f32
@@ -53,8 +62,9 @@ struct Backend {
   Workspace* workspace = nullptr;  // not owned
   CpuFeatures cpu;                 // lower it to test the plainer kernels
   Compute compute = Compute::kAuto;
+  CudaContext* cuda = nullptr;  // not owned; the GPU of kCuda, where all tensors that an op is given then are
 };
 
-void require_cpu(const Backend& on);  // asserts that the CPU's kernels can run
+void require_cpu(const Backend& on);  // asserts that the CPU's kernels can run and are wanted
 
 }  // namespace deskhand

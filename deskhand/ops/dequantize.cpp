@@ -6,6 +6,8 @@ void dequantize(const Backend& on, View out, ConstView in) {
   DESKHAND_ASSERT(out.type() == DType::kF32 && out.shape() == in.shape(), "(N, I) f32 of out");
   DESKHAND_ASSERT(in.type() != DType::kI32 && in.type() != DType::kI8, "a type of weights");
   if (on.kind == Backend::Kind::kReference) return reference::dequantize(out, in);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::dequantize(on, out, in);
   require_cpu(on);
   cpu::dequantize(on, out, in);
 }

@@ -12,5 +12,8 @@ void dequantize(View out, ConstView in);
 namespace cpu {
 void dequantize(const Backend& on, View out, ConstView in);
 }
+namespace cuda {
+void dequantize(const Backend& on, View out, ConstView in);
+}
 
 }  // namespace deskhand

@@ -7,6 +7,8 @@ void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, I
                   "(N, I) f32 of x and out");
   DESKHAND_ASSERT(dropped.probability >= 0 && dropped.probability < 1, "a probability from 0 to below 1");
   if (on.kind == Backend::Kind::kReference) return reference::dropout(out, x, dropped, into);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::dropout(on, out, x, dropped, into);
   require_cpu(on);
   cpu::dropout(on, out, x, dropped, into);
 }

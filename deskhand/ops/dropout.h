@@ -27,5 +27,8 @@ void dropout(View out, ConstView x, const Dropout& dropped, Into into);
 namespace cpu {
 void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into);
 }
+namespace cuda {
+void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into);
+}
 
 }  // namespace deskhand

@@ -15,5 +15,9 @@ void embed_backward(View d_table, std::span<const std::int32_t> tokens, ConstVie
 namespace cpu {
 void embed_backward(const Backend& on, View d_table, std::span<const std::int32_t> tokens, ConstView d_out);
 }
+namespace cuda {
+void embed(const Backend& on, View out, std::span<const std::int32_t> tokens, ConstView table);
+void embed_backward(const Backend& on, View d_table, std::span<const std::int32_t> tokens, ConstView d_out);
+}  // namespace cuda
 
 }  // namespace deskhand

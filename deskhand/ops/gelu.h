@@ -12,5 +12,8 @@ void gelu(View out, ConstView x);
 namespace cpu {
 void gelu(const Backend& on, View out, ConstView x);
 }
+namespace cuda {
+void gelu(const Backend& on, View out, ConstView x);
+}
 
 }  // namespace deskhand

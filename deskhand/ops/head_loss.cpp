@@ -13,6 +13,14 @@ void check_targets(std::span<const std::int32_t> targets, std::int64_t vocabular
   for (const std::int32_t target : targets) DESKHAND_ASSERT(target >= 0 && target < vocabulary, "targets that the vocabulary has");
 }
 
+View logits_memory(const Backend& on, std::int64_t rows, std::int64_t vocabulary) {
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::logits_memory(on, rows, vocabulary);
+  require_cpu(on);
+  const std::int64_t count = rows * vocabulary;
+  return {std::span(on.workspace->get<float>(kLogits, count), static_cast<std::size_t>(count)), {rows, vocabulary}};
+}
+
 }  // namespace
 
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
@@ -21,6 +29,8 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
       "(M, V) f32 of logits");
   check_targets(targets, logits.shape()[1]);
   if (on.kind == Backend::Kind::kReference) return reference::cross_entropy(logits, targets, scale);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::cross_entropy(on, logits, targets, scale);
   require_cpu(on);
   return cpu::cross_entropy(on, logits, targets, scale);
 }
@@ -38,13 +48,11 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
   const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
   check_targets(targets, vocabulary);
   if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale);
-  require_cpu(on);
   HeadLoss total;
   if (tokens == 0) return total;
   const std::int64_t most = std::max<std::int64_t>(1, options.logit_bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))));
   const std::int64_t passes = (tokens + most - 1) / most, rows = (tokens + passes - 1) / passes;
-  const auto size = static_cast<std::size_t>(rows * vocabulary);
-  const View memory(std::span(on.workspace->get<float>(kLogits, rows * vocabulary), size), {rows, vocabulary});
+  const View memory = logits_memory(on, rows, vocabulary);
   for (std::int64_t first = 0; first < tokens; first += rows) {
     const std::int64_t count = std::min(rows, tokens - first);
     const View logits = memory.rows(0, count);

@@ -37,5 +37,9 @@ HeadLoss cross_entropy(View logits, std::span<const std::int32_t> targets, float
 namespace cpu {
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
 }
+namespace cuda {
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+View logits_memory(const Backend& on, std::int64_t rows, std::int64_t vocabulary);  // (rows, vocabulary) f32 of scratch
+}  // namespace cuda
 
 }  // namespace deskhand

@@ -9,6 +9,8 @@ void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, co
                   "a weight and a bias a column");
   DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32 && (residual.empty() || residual.type() == DType::kF32), "f32");
   if (on.kind == Backend::Kind::kReference) return reference::layer_norm(out, x, residual, norm);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::layer_norm(on, out, x, residual, norm);
   require_cpu(on);
   cpu::layer_norm(on, out, x, residual, norm);
 }

@@ -18,5 +18,8 @@ void layer_norm(View out, ConstView x, ConstView residual, const LayerNormWeight
 namespace cpu {
 void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
 }
+namespace cuda {
+void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
+}
 
 }  // namespace deskhand

@@ -13,6 +13,8 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
                     "(O) f32 of bias");
   }
   if (on.kind == Backend::Kind::kReference) return reference::linear(parts, x);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::linear(on, parts, x);
   require_cpu(on);
   cpu::linear(on, parts, x);
 }
@@ -23,6 +25,8 @@ void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstVi
   DESKHAND_ASSERT(weight.type() != DType::kI32 && weight.type() != DType::kI8, "a type of weights");
   DESKHAND_ASSERT(d_x.type() == DType::kF32 && (d_x.shape() == Shape{d_out.shape()[0], weight.shape()[1]}), "(N, I) f32 of d_x");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_input(d_x, d_out, weight, into);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::linear_backward_input(on, d_x, d_out, weight, into);
   require_cpu(on);
   cpu::linear_backward_input(on, d_x, d_out, weight, into);
 }
@@ -32,6 +36,8 @@ void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, C
   DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2 && x.shape()[0] == d_out.shape()[0], "(N, I) f32 of x");
   DESKHAND_ASSERT(d_weight.type() == DType::kF32 && (d_weight.shape() == Shape{d_out.shape()[1], x.shape()[1]}), "(O, I) f32 of d_weight");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_weight(d_weight, d_out, x);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::linear_backward_weight(on, d_weight, d_out, x);
   require_cpu(on);
   cpu::linear_backward_weight(on, d_weight, d_out, x);
 }
@@ -40,6 +46,8 @@ void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out) {
   DESKHAND_ASSERT(d_out.type() == DType::kF32 && d_out.shape().rank() == 2, "(N, O) f32 of d_out");
   DESKHAND_ASSERT(d_bias.type() == DType::kF32 && d_bias.shape().elements() == d_out.shape()[1], "(O) f32 of d_bias");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_bias(d_bias, d_out);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::linear_backward_bias(on, d_bias, d_out);
   require_cpu(on);
   cpu::linear_backward_bias(on, d_bias, d_out);
 }

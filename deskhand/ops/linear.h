@@ -39,5 +39,11 @@ void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstVi
 void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x);
 void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out);
 }  // namespace cpu
+namespace cuda {
+void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x);
+void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into);
+void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x);
+void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out);
+}  // namespace cuda
 
 }  // namespace deskhand

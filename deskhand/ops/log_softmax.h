@@ -12,5 +12,8 @@ void log_softmax(View out, ConstView x);
 namespace cpu {
 void log_softmax(const Backend& on, View out, ConstView x);
 }
+namespace cuda {
+void log_softmax(const Backend& on, View out, ConstView x);
+}
 
 }  // namespace deskhand

@@ -17,6 +17,8 @@ void check(ConstView out, ConstView low, ConstView x, const LoraWeights& weights
 void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights& weights) {
   check(out, low, x, weights);
   if (on.kind == Backend::Kind::kReference) return reference::lora(out, low, x, weights);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::lora(on, out, low, x, weights);
   require_cpu(on);
   cpu::lora(on, out, low, x, weights);
 }
@@ -29,6 +31,8 @@ void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView 
   };
   DESKHAND_ASSERT(fits(gradients.d_a, weights.a) && fits(gradients.d_b, weights.b) && fits(gradients.d_x, x), "gradients of their shapes");
   if (on.kind == Backend::Kind::kReference) return reference::lora_backward(gradients, d_out, x, low, weights);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::lora_backward(on, gradients, d_out, x, low, weights);
   require_cpu(on);
   cpu::lora_backward(on, gradients, d_out, x, low, weights);
 }

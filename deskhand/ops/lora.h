@@ -33,5 +33,10 @@ void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights&
 void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low,
                    const LoraWeights& weights);
 }  // namespace cpu
+namespace cuda {
+void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights& weights);
+void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low,
+                   const LoraWeights& weights);
+}  // namespace cuda
 
 }  // namespace deskhand

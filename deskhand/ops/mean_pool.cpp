@@ -8,6 +8,8 @@ void mean_pool_unit(const Backend& on, View out, ConstView x, std::span<const st
   DESKHAND_ASSERT(static_cast<std::int64_t>(bounds.size()) == out.shape()[0] + 1 && bounds.front() >= 0 && bounds.back() <= x.shape()[0],
                   "a bound more than sequences, inside x");
   if (on.kind == Backend::Kind::kReference) return reference::mean_pool_unit(out, x, bounds);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::mean_pool_unit(on, out, x, bounds);
   require_cpu(on);
   cpu::mean_pool_unit(on, out, x, bounds);
 }

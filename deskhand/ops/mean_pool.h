@@ -12,5 +12,8 @@ void mean_pool_unit(View out, ConstView x, std::span<const std::int32_t> bounds)
 namespace cpu {
 void mean_pool_unit(const Backend& on, View out, ConstView x, std::span<const std::int32_t> bounds);
 }
+namespace cuda {
+void mean_pool_unit(const Backend& on, View out, ConstView x, std::span<const std::int32_t> bounds);
+}
 
 }  // namespace deskhand

@@ -7,6 +7,8 @@ namespace deskhand {
 GradientNorm gradient_norm(const Backend& on, ConstView gradient) {
   DESKHAND_ASSERT(gradient.type() == DType::kF32, "(P) f32 of gradient");
   if (on.kind == Backend::Kind::kReference) return reference::gradient_norm(gradient);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::gradient_norm(on, gradient);
   require_cpu(on);
   return cpu::gradient_norm(on, gradient);
 }
@@ -24,6 +26,8 @@ void adamw(const Backend& on, View weights, const AdamWState& state, ConstView g
                   "(P) f32 of m and v");
   DESKHAND_ASSERT(settings.step >= 1, "steps counted from 1");
   if (on.kind == Backend::Kind::kReference) return reference::adamw(weights, state, gradient, settings);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::adamw(on, weights, state, gradient, settings);
   require_cpu(on);
   cpu::adamw(on, weights, state, gradient, settings);
 }

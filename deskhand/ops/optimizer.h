@@ -37,5 +37,9 @@ namespace cpu {
 GradientNorm gradient_norm(const Backend& on, ConstView gradient);
 void adamw(const Backend& on, View weights, const AdamWState& state, ConstView gradient, const AdamW& settings);
 }  // namespace cpu
+namespace cuda {
+GradientNorm gradient_norm(const Backend& on, ConstView gradient);
+void adamw(const Backend& on, View weights, const AdamWState& state, ConstView gradient, const AdamW& settings);
+}  // namespace cuda
 
 }  // namespace deskhand

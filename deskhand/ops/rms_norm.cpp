@@ -8,6 +8,8 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
   DESKHAND_ASSERT(rstd.empty() || rstd.shape().elements() == x.shape().rows(), "one rstd a row");
   DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32 && weight.type() == DType::kF32, "f32");
   if (on.kind == Backend::Kind::kReference) return reference::rms_norm(out, x, weight, epsilon, rstd);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::rms_norm(on, out, x, weight, epsilon, rstd);
   require_cpu(on);
   cpu::rms_norm(on, out, x, weight, epsilon, rstd);
 }
@@ -23,6 +25,8 @@ void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, Con
       gradients.d_weight.empty() || (gradients.d_weight.type() == DType::kF32 && gradients.d_weight.shape().elements() == x.shape()[1]),
       "(C) f32 of d_weight");
   if (on.kind == Backend::Kind::kReference) return reference::rms_norm_backward(gradients, d_out, x, weight, rstd);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::rms_norm_backward(on, gradients, d_out, x, weight, rstd);
   require_cpu(on);
   cpu::rms_norm_backward(on, gradients, d_out, x, weight, rstd);
 }

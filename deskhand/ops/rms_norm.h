@@ -27,5 +27,10 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
 void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, ConstView d_out, ConstView x, ConstView weight,
                        ConstView rstd);
 }  // namespace cpu
+namespace cuda {
+void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float epsilon, View rstd);
+void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, ConstView d_out, ConstView x, ConstView weight,
+                       ConstView rstd);
+}  // namespace cuda
 
 }  // namespace deskhand

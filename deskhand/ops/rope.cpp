@@ -9,6 +9,8 @@ void rope(const Backend& on, View x, std::span<const std::int32_t> positions, co
                   "(P, D/2) of cosine and sine");
   for (const auto position : positions) DESKHAND_ASSERT(position >= 0 && position < table.cosine.shape()[0], "a position inside the table");
   if (on.kind == Backend::Kind::kReference) return reference::rope(x, positions, table, inverse);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::rope(on, x, positions, table, inverse);
   require_cpu(on);
   cpu::rope(on, x, positions, table, inverse);
 }

@@ -21,5 +21,8 @@ void rope(View x, std::span<const std::int32_t> positions, const RopeTable& tabl
 namespace cpu {
 void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
 }
+namespace cuda {
+void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
+}
 
 }  // namespace deskhand

@@ -6,6 +6,8 @@ void swiglu(const Backend& on, View out, ConstView gate, ConstView up) {
   DESKHAND_ASSERT(out.shape() == gate.shape() && gate.shape() == up.shape(), "(N, F) of out, gate and up");
   DESKHAND_ASSERT(out.type() == DType::kF32 && gate.type() == DType::kF32 && up.type() == DType::kF32, "f32");
   if (on.kind == Backend::Kind::kReference) return reference::swiglu(out, gate, up);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::swiglu(on, out, gate, up);
   require_cpu(on);
   cpu::swiglu(on, out, gate, up);
 }
@@ -16,6 +18,8 @@ void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out,
       "(N, F) of all");
   DESKHAND_ASSERT(d_gate.data() != d_up.data() || gate.shape().elements() == 0, "gradients that do not overlap");
   if (on.kind == Backend::Kind::kReference) return reference::swiglu_backward(d_gate, d_up, d_out, gate, up);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::swiglu_backward(on, d_gate, d_up, d_out, gate, up);
   require_cpu(on);
   cpu::swiglu_backward(on, d_gate, d_up, d_out, gate, up);
 }

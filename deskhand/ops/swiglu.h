@@ -17,5 +17,9 @@ namespace cpu {
 void swiglu(const Backend& on, View out, ConstView gate, ConstView up);
 void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out, ConstView gate, ConstView up);
 }  // namespace cpu
+namespace cuda {
+void swiglu(const Backend& on, View out, ConstView gate, ConstView up);
+void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out, ConstView gate, ConstView up);
+}  // namespace cuda
 
 }  // namespace deskhand

@@ -1,0 +1,506 @@
+// Every op with a CUDA kernel against its reference, on the GPU of this machine, with the tolerances of the CPU's tests. Without a GPU each
+// case says that it is skipped, and why.
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/attention.h"
+#include "deskhand/ops/dequantize.h"
+#include "deskhand/ops/dropout.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/gelu.h"
+#include "deskhand/ops/head_loss.h"
+#include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/linear.h"
+#include "deskhand/ops/log_softmax.h"
+#include "deskhand/ops/lora.h"
+#include "deskhand/ops/mean_pool.h"
+#include "deskhand/ops/optimizer.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/rope.h"
+#include "deskhand/ops/swiglu.h"
+#include "deskhand/ops/testing.h"
+#include "deskhand/tensor/cuda/context.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+namespace {
+
+struct Gpu {
+  Gpu() {
+    on.kind = Backend::Kind::kCuda;
+    on.cuda = &context;
+  }
+  Tensor up(const Tensor& tensor) { return context.to_gpu(tensor); }
+  Tensor empty(Shape shape) { return up(random_tensor(shape, 99, 1e6f)); }  // poison: what is not written is seen
+  double difference(const Tensor& found, const Tensor& wanted) {
+    const Tensor host = context.to_host(found);
+    return worst_difference(host.floats(), wanted.floats());
+  }
+  CudaContext context;
+  Backend on;
+};
+
+// The machine's first GPU, or nothing and a line that says why.
+std::unique_ptr<Gpu> gpu() {
+  const CudaDevices found = cuda_devices();
+  if (!found.devices.empty()) return std::make_unique<Gpu>();
+  std::printf("skipped, no GPU: %s\n", found.reason.c_str());
+  return nullptr;
+}
+
+Backend plain() {
+  Backend on;
+  on.kind = Backend::Kind::kReference;
+  return on;
+}
+
+const Shape kShapes[] = {{1, 1}, {3, 17}, {2, 384}, {65, 1000}, {3, 8192}};
+constexpr DType kWeightTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                                  DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
+// out of the op on the GPU against the reference's, absolutely.
+void compare(Gpu& gpu, Shape shape, double tolerance, const std::function<void(const Backend&, View)>& reference_op,
+             const std::function<void(const Backend&, View)>& op) {
+  Tensor wanted(DType::kF32, shape), out = gpu.empty(shape);
+  reference_op(plain(), wanted);
+  op(gpu.on, out);
+  const Tensor found = gpu.context.to_host(out);
+  INFO("shape ", shape.text());
+  for (std::size_t i = 0; i < found.floats().size(); ++i)
+    if (!(std::abs(found.floats()[i] - wanted.floats()[i]) <= tolerance * (1 + std::abs(wanted.floats()[i]))))
+      FAIL_CHECK("element ", i, ": ", found.floats()[i], " instead of ", wanted.floats()[i]);
+}
+
+}  // namespace
+
+TEST_CASE("tensors of the GPU are born zeroed, are copied by name, and what is too large is refused in a sentence") {
+  const auto at = gpu();
+  if (!at) return;
+  const Tensor zero(DType::kF32, {3, 5}, Device::kCuda);
+  CHECK(at->difference(zero, Tensor(DType::kF32, {3, 5})) == 0);
+  const Tensor host = random_tensor({4, 7}, 1), there = at->up(host), twin = there.copy();
+  CHECK(at->difference(twin, host) == 0);
+  const auto too_large = [] { Tensor(DType::kF32, {1ll << 20, 1ll << 20}, Device::kCuda); };
+  CHECK_THROWS_WITH(too_large(), doctest::Contains("a buffer of f32 (1048576, 1048576) needs"));
+  CHECK(at->difference(at->up(host), host) == 0);  // and nothing is broken by it
+  CHECK_THROWS_AS(CudaContext(1000), Error);
+  CHECK_THROWS_AS(add(at->on, View(at->up(host)), host, host), AssertionError);  // tensors of the host
+}
+
+TEST_CASE("add, swiglu, gelu and log_softmax agree with the reference on the GPU") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : kShapes) {
+    const Tensor a = random_tensor(shape, 1, 30), b = random_tensor(shape, 2), x = random_tensor(shape, 3, 3);
+    const Tensor a_there = at->up(a), b_there = at->up(b), x_there = at->up(x);
+    compare(
+        *at, shape, 0, [&](const Backend& on, View out) { add(on, out, a, b); },
+        [&](const Backend& on, View out) { add(on, out, a_there, b_there); });
+    compare(
+        *at, shape, 1e-6, [&](const Backend& on, View out) { swiglu(on, out, a, b); },
+        [&](const Backend& on, View out) { swiglu(on, out, a_there, b_there); });
+    compare(
+        *at, shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x); },
+        [&](const Backend& on, View out) { gelu(on, out, x_there); });
+    compare(
+        *at, shape, 1e-6, [&](const Backend& on, View out) { log_softmax(on, out, a); },
+        [&](const Backend& on, View out) { log_softmax(on, out, a_there); });
+  }
+}
+
+TEST_CASE("layer_norm and mean_pool_unit agree with the reference on the GPU") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : kShapes) {
+    const Tensor x = random_tensor(shape, 1), residual = random_tensor(shape, 4), weight = random_tensor({shape[1]}, 2),
+                 bias = random_tensor({shape[1]}, 3);
+    const Tensor x_there = at->up(x), residual_there = at->up(residual), weight_there = at->up(weight), bias_there = at->up(bias);
+    for (const bool adds : {true, false})
+      compare(
+          *at, shape, 5e-6,
+          [&](const Backend& on, View out) {
+            layer_norm(on, out, x, adds ? residual.view() : ConstView(), {weight, bias, 1e-5f});
+          },
+          [&](const Backend& on, View out) {
+            layer_norm(on, out, x_there, adds ? residual_there.view() : ConstView(), {weight_there, bias_there, 1e-5f});
+          });
+  }
+  const Tensor x = random_tensor({20, 37}, 1), x_there = at->up(x);
+  const std::int32_t bounds[] = {0, 1, 8, 20};
+  compare(
+      *at, {3, 37}, 1e-6, [&](const Backend& on, View out) { mean_pool_unit(on, out, x, bounds); },
+      [&](const Backend& on, View out) { mean_pool_unit(on, out, x_there, bounds); });
+}
+
+TEST_CASE("rms_norm and its backward agree with the reference on the GPU, in place and added") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : {Shape{1, 3}, Shape{3, 17}, Shape{65, 1000}, Shape{3, 8192}}) {
+    const Tensor x = random_tensor(shape, 1), weight = random_tensor({shape[1]}, 2), d_out = random_tensor(shape, 3);
+    const Tensor before = random_tensor(shape, 4), weight_before = random_tensor({shape[1]}, 5);
+    const Tensor x_there = at->up(x), weight_there = at->up(weight), d_there = at->up(d_out);
+    Tensor out(DType::kF32, shape), rstd(DType::kF32, {shape[0]}), out_there = at->up(x), rstd_there = at->empty({shape[0]});
+    rms_norm(plain(), out, x, weight, 1e-6f, rstd);
+    rms_norm(at->on, out_there, out_there, weight_there, 1e-6f, rstd_there);
+    INFO("shape ", shape.text());
+    CHECK(at->difference(out_there, out) < 2e-6);
+    CHECK(at->difference(rstd_there, rstd) < 2e-6);
+    for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+      Tensor wanted = before.copy(), wanted_weight = weight_before.copy(), d_x = at->up(before), d_weight = at->up(weight_before);
+      rms_norm_backward(plain(), {.d_x = wanted, .into = into, .d_weight = wanted_weight}, d_out, x, weight, rstd);
+      rms_norm_backward(at->on, {.d_x = d_x, .into = into, .d_weight = d_weight}, d_there, x_there, weight_there, rstd_there);
+      CHECK(at->difference(d_x, wanted) < 3e-6);
+      CHECK(at->difference(d_weight, wanted_weight) < 3e-6);
+      if (into == Into::kAdd) continue;
+      Tensor in_place = at->up(d_out), weight_in_place = at->up(weight_before);
+      rms_norm_backward(at->on, {.d_x = in_place, .d_weight = weight_in_place}, in_place, x_there, weight_there, rstd_there);
+      CHECK(at->difference(in_place, at->context.to_host(d_x)) == 0);
+      CHECK(at->difference(weight_in_place, at->context.to_host(d_weight)) == 0);
+    }
+  }
+}
+
+TEST_CASE("swiglu backward agrees with the reference on the GPU and may write over what it reads") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : kShapes) {
+    const Tensor gate = random_tensor(shape, 1, 30), up = random_tensor(shape, 2), d_out = random_tensor(shape, 3);
+    Tensor wanted_gate(DType::kF32, shape), wanted_up(DType::kF32, shape), d_gate = at->up(gate), d_up = at->up(up);
+    swiglu_backward(plain(), wanted_gate, wanted_up, d_out, gate, up);
+    swiglu_backward(at->on, d_gate, d_up, at->up(d_out), d_gate, d_up);
+    CHECK(at->difference(d_gate, wanted_gate) < 1e-6);
+    CHECK(at->difference(d_up, wanted_up) < 1e-6);
+  }
+}
+
+TEST_CASE("rope agrees with the reference on the GPU in both layouts, and its inverse turns back") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+    for (const std::int64_t width : {2, 34, 64, 128}) {
+      const Tensor angle = random_tensor({50, width / 2}, 5);
+      Tensor cosine(DType::kF32, angle.shape()), sine(DType::kF32, angle.shape());
+      for (std::size_t i = 0; i < angle.floats().size(); ++i) {
+        cosine.floats()[i] = std::cos(angle.floats()[i]);
+        sine.floats()[i] = std::sin(angle.floats()[i]);
+      }
+      std::vector<std::int32_t> positions(33);
+      for (int i = 0; i < 33; ++i) positions[static_cast<std::size_t>(i)] = i * 7 % 50;
+      const Tensor x = random_tensor({33, 3, width}, 6), cosine_there = at->up(cosine), sine_there = at->up(sine);
+      Tensor wanted = x.copy(), found = at->up(x);
+      rope(plain(), wanted, positions, {cosine, sine, pairs});
+      rope(at->on, found, positions, {cosine_there, sine_there, pairs});
+      CHECK(at->difference(found, wanted) < 1e-6);
+      rope(at->on, found, positions, {cosine_there, sine_there, pairs}, true);
+      CHECK(at->difference(found, x) < 1e-6);
+    }
+}
+
+TEST_CASE("every type of weights is widened on the GPU as by the reference, and embed takes the tokens' rows") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : kWeightTypes) {
+    INFO(dtype_name(type));
+    const Tensor in = random_weights(type, {37, 512}, 1), in_there = at->up(in);
+    Tensor wanted(DType::kF32, in.shape()), found = at->empty(in.shape());
+    reference::dequantize(wanted, in);
+    dequantize(at->on, found, in_there);
+    CHECK(at->difference(found, wanted) < 3e-7);
+    const std::int32_t tokens[] = {36, 0, 3, 3};
+    Tensor rows(DType::kF32, {4, 512}), rows_there = at->empty({4, 512});
+    embed(plain(), rows, tokens, in);
+    embed(at->on, rows_there, tokens, in_there);
+    CHECK(at->difference(rows_there, rows) < 3e-7);
+  }
+}
+
+TEST_CASE("embed backward adds a token's rows in their order on the GPU and touches no other") {
+  const auto at = gpu();
+  if (!at) return;
+  const Tensor d_out = random_tensor({5, 300}, 1), before = random_tensor({9, 300}, 2);
+  const std::int32_t tokens[] = {8, 0, 3, 3, 8};
+  Tensor wanted = before.copy(), found = at->up(before);
+  embed_backward(plain(), wanted, tokens, d_out);
+  embed_backward(at->on, found, tokens, at->up(d_out));
+  CHECK(at->difference(found, wanted) == 0);
+}
+
+TEST_CASE("dropout on the GPU lets the very elements fall that the reference does") {
+  const auto at = gpu();
+  if (!at) return;
+  const Dropout dropped{.probability = 0.3f, .seed = 0x123456789abcdef, .step = 7, .layer = 3, .first_row = 2};
+  for (const Shape shape : kShapes)
+    for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+      const Tensor x = random_tensor(shape, 1), before = random_tensor(shape, 2);
+      Tensor wanted = before.copy(), found = at->up(before);
+      reference::dropout(wanted, x, dropped, into);
+      dropout(at->on, found, at->up(x), dropped, into);
+      CHECK(at->difference(found, wanted) < 2e-7);
+    }
+}
+
+// Tolerance: f32 sums of up to 2100 products of mixed signs, some 1e-6 of the largest.
+TEST_CASE("linear and its input gradient agree with the reference on the GPU in f32 for every type of weights and odd size") {
+  const auto at = gpu();
+  if (!at) return;
+  at->on.compute = Compute::kF32;
+  struct Size {
+    std::int64_t tokens, outputs, inputs;
+  };
+  for (const DType type : kWeightTypes)
+    for (const Size size : {Size{1, 1, 1}, Size{7, 33, 3}, Size{25, 300, 17}, Size{13, 2100, 9}}) {
+      const std::int64_t inputs = is_quantised(type) ? block_elements(type) * (1 + size.inputs % 3) : size.inputs * 11;
+      const Tensor x = random_tensor({size.tokens, inputs}, 1), bias = random_tensor({size.outputs}, 2),
+                   d_out = random_tensor({size.tokens, size.outputs}, 3), weight = random_weights(type, {size.outputs, inputs}, 4);
+      const Tensor weight_there = at->up(weight), d_there = at->up(d_out);
+      INFO(dtype_name(type), ", (", size.tokens, ", ", size.outputs, ", ", inputs, ")");
+      Tensor wanted(DType::kF32, d_out.shape()), found = at->empty(d_out.shape());
+      linear(plain(), wanted, x, weight, bias);
+      linear(at->on, found, at->up(x), weight_there, at->up(bias));
+      CHECK(at->difference(found, wanted) < 5e-6);
+      for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+        Tensor wanted_x = random_tensor(x.shape(), 5), d_x = at->up(wanted_x);
+        reference::linear_backward_input(wanted_x, d_out, weight, into);
+        linear_backward_input(at->on, d_x, d_there, weight_there, into);
+        CHECK(at->difference(d_x, wanted_x) < 5e-6);
+      }
+    }
+}
+
+TEST_CASE("kBF16 and kAuto on the GPU round weights and inputs to bf16 and nothing else") {
+  const auto at = gpu();
+  if (!at) return;
+  const auto rounded = [](ConstView view) {
+    Tensor wide(DType::kF32, view.shape());
+    reference::dequantize(wide, view);
+    for (float& value : wide.floats()) value = from_bf16(to_bf16(value));
+    return wide;
+  };
+  for (const Compute compute : {Compute::kBF16, Compute::kAuto})
+    for (const DType type : kWeightTypes) {
+      if (compute == Compute::kAuto && type == DType::kF32) continue;
+      at->on.compute = compute;
+      const std::int64_t inputs = is_quantised(type) ? 256 : 45;
+      const Tensor x = random_tensor({19, inputs}, 2), d_out = random_tensor({19, 70}, 3), weight = random_weights(type, {70, inputs}, 4);
+      const Tensor weight_there = at->up(weight);
+      INFO(dtype_name(type));
+      Tensor wanted(DType::kF32, {19, 70}), found = at->empty({19, 70}), wanted_x(DType::kF32, x.shape()), d_x = at->empty(x.shape());
+      linear(plain(), wanted, rounded(x), rounded(weight));
+      linear(at->on, found, at->up(x), weight_there);
+      CHECK(at->difference(found, wanted) < 2e-6);
+      reference::linear_backward_input(wanted_x, rounded(d_out), rounded(weight), Into::kOverwrite);
+      linear_backward_input(at->on, d_x, at->up(d_out), weight_there);
+      CHECK(at->difference(d_x, wanted_x) < 2e-6);
+    }
+}
+
+TEST_CASE("weights of more than one panel give the same products as weights of one") {
+  const auto at = gpu();
+  if (!at) return;
+  constexpr std::int64_t kOutputs = 20000, kInputs = 2048;  // 78 MiB as bf16, 156 as f32: two panels and three
+  const Tensor x = at->up(random_tensor({3, kInputs}, 1)), d_out = at->up(random_tensor({3, kOutputs}, 2));
+  const Tensor weight = at->up(random_weights(DType::kQ8_0, {kOutputs, kInputs}, 3));
+  Tensor wide(DType::kF32, weight.shape(), Device::kCuda), out = at->empty({3, kOutputs}), wanted = at->empty({3, kOutputs}),
+                                                           d_x = at->empty({3, kInputs}), wanted_x = at->empty({3, kInputs});
+  dequantize(at->on, wide, weight);
+  for (const auto& [compute, tolerance] : {std::pair(Compute::kF32, 5e-6), {Compute::kAuto, 2e-2}}) {
+    at->on.compute = compute;
+    linear(at->on, out, x, weight);
+    linear_backward_input(at->on, d_x, d_out, weight);
+    at->on.compute = Compute::kF32;
+    linear(at->on, wanted, x, wide);
+    linear_backward_input(at->on, wanted_x, d_out, wide);
+    CHECK(at->difference(out, at->context.to_host(wanted)) < tolerance);
+    CHECK(at->difference(d_x, at->context.to_host(wanted_x)) < tolerance);
+  }
+}
+
+TEST_CASE("linear's weight and bias gradients are added and agree with the reference on the GPU, the same every time") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Size {
+    std::int64_t tokens, outputs, inputs;
+  };
+  for (const Size size : {Size{1, 1, 1}, Size{7, 33, 3}, Size{300, 17, 40}, Size{70, 130, 129}, Size{3, 4100, 5}, Size{4000, 16, 64}}) {
+    const Tensor d_out = random_tensor({size.tokens, size.outputs}, 3), x = random_tensor({size.tokens, size.inputs}, 4);
+    const Tensor before = random_tensor({size.outputs, size.inputs}, 5), bias_before = random_tensor({size.outputs}, 6);
+    const Tensor d_there = at->up(d_out), x_there = at->up(x);
+    Tensor wanted = before.copy(), wanted_bias = bias_before.copy(), first;
+    reference::linear_backward_weight(wanted, d_out, x);
+    reference::linear_backward_bias(wanted_bias, d_out);
+    for (int time = 0; time < 5; ++time) {
+      Tensor found = at->up(before), bias = at->up(bias_before);
+      linear_backward_weight(at->on, found, d_there, x_there);
+      linear_backward_bias(at->on, bias, d_there);
+      INFO("(", size.tokens, ", ", size.outputs, ", ", size.inputs, ")");
+      CHECK(at->difference(found, wanted) < 5e-6);
+      CHECK(at->difference(bias, wanted_bias) < 5e-6);
+      if (first.empty()) first = at->context.to_host(found);
+      CHECK(at->difference(found, first) == 0);
+    }
+  }
+}
+
+TEST_CASE("a pass of no tokens gives no gradient on the GPU") {
+  const auto at = gpu();
+  if (!at) return;
+  const Tensor before = random_tensor({3, 4}, 2), weight = at->up(before), none(DType::kF32, {0, 3}, Device::kCuda),
+               no_x(DType::kF32, {0, 4}, Device::kCuda);
+  Tensor d_x(DType::kF32, {0, 4}, Device::kCuda), d_weight = at->up(before);
+  linear_backward_input(at->on, d_x, none, weight);
+  linear_backward_weight(at->on, d_weight, none, no_x);
+  CHECK(at->difference(d_weight, before) == 0);
+  CHECK(head_loss(at->on, {}, no_x, weight, {}).loss == 0);
+}
+
+// Tolerance: two f32 sums after one another, of up to 300 products.
+TEST_CASE("LoRA forward and backward agree with the reference on the GPU, with and without dropout") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Size {
+    std::int64_t tokens, inputs, outputs, rank;
+  };
+  for (const Size size : {Size{1, 1, 1, 1}, Size{7, 33, 20, 3}, Size{70, 300, 129, 16}, Size{130, 96, 40, 40}})
+    for (const float probability : {0.0f, 0.25f}) {
+      const Tensor a = random_tensor({size.rank, size.inputs}, 1), b = random_tensor({size.outputs, size.rank}, 2),
+                   x = random_tensor({size.tokens, size.inputs}, 3), d_out = random_tensor({size.tokens, size.outputs}, 4);
+      const Tensor a_there = at->up(a), b_there = at->up(b), x_there = at->up(x), d_there = at->up(d_out);
+      const Dropout dropped{.probability = probability, .seed = 9, .step = 2, .layer = 4};
+      const LoraWeights weights{a, b, 1.7f, dropped}, weights_there{a_there, b_there, 1.7f, dropped};
+      Tensor out = random_tensor(d_out.shape(), 5), low(DType::kF32, {size.tokens, size.rank}), d_a = random_tensor(a.shape(), 11),
+             d_b = random_tensor(b.shape(), 12), d_x = random_tensor(x.shape(), 13);
+      Tensor out_there = at->up(out), low_there = at->empty(low.shape()), d_a_there = at->up(d_a), d_b_there = at->up(d_b),
+             d_x_there = at->up(d_x);
+      reference::lora(out, low, x, weights);
+      reference::lora_backward({d_a, d_b, d_x}, d_out, x, low, weights);
+      lora(at->on, out_there, low_there, x_there, weights_there);
+      lora_backward(at->on, {d_a_there, d_b_there, d_x_there}, d_there, x_there, low_there, weights_there);
+      INFO("(", size.tokens, ", ", size.inputs, ", ", size.outputs, ", ", size.rank, "), dropout ", probability);
+      CHECK(at->difference(out_there, out) < 5e-6);
+      CHECK(at->difference(low_there, low) < 5e-6);
+      CHECK(at->difference(d_a_there, d_a) < 5e-6);
+      CHECK(at->difference(d_b_there, d_b) < 5e-6);
+      CHECK(at->difference(d_x_there, d_x) < 5e-6);
+    }
+}
+
+// Tolerance: f32 logits of up to 256 products and an exponential good to 2e-7.
+TEST_CASE("the head's loss and gradients agree with the reference on the GPU, in one chunk or many") {
+  const auto at = gpu();
+  if (!at) return;
+  at->on.compute = Compute::kF32;
+  for (const DType type : {DType::kF32, DType::kBF16, DType::kQ6_K})
+    for (const auto& [tokens, vocabulary] : {std::pair{1, 2}, {5, 37}, {50, 1300}})
+      for (const std::int64_t rows : {1, 20, 1000}) {
+        const std::int64_t width = is_quantised(type) ? 256 : 45;
+        const Tensor hidden = random_tensor({tokens, width}, 1, is_quantised(type) ? 0.01f : 0.2f),
+                     weight = random_weights(type, {vocabulary, width}, 2);
+        std::vector<std::int32_t> targets;
+        for (std::int64_t i = 0; i < tokens; ++i) targets.push_back(static_cast<std::int32_t>(i * 7919 % vocabulary));
+        Tensor wanted_hidden(DType::kF32, hidden.shape()), wanted_weight = random_tensor({vocabulary, width}, 3, 0.1f);
+        Tensor d_hidden = at->up(hidden), d_weight = at->up(wanted_weight);
+        const HeadLoss wanted = reference::head_loss({wanted_hidden, wanted_weight}, hidden, weight, targets, 0.25f);
+        const HeadLoss found = head_loss(at->on, {d_hidden, d_weight}, d_hidden, at->up(weight), targets,
+                                         {.scale = 0.25f, .logit_bytes = rows * vocabulary * 4});
+        INFO(dtype_name(type), ", vocabulary ", vocabulary, ", rows ", rows);
+        CHECK(found.loss == doctest::Approx(wanted.loss).epsilon(1e-5));
+        CHECK(found.entropy == doctest::Approx(wanted.entropy).epsilon(1e-5));
+        CHECK(found.correct == wanted.correct);
+        CHECK(at->difference(d_hidden, wanted_hidden) < 1e-5);
+        CHECK(at->difference(d_weight, wanted_weight) < 1e-5);
+      }
+}
+
+TEST_CASE("cross entropy over a large vocabulary is good to seven digits on the GPU; of equals the first wins, a NaN is not hidden") {
+  const auto at = gpu();
+  if (!at) return;
+  Tensor logits = random_tensor({3, 151937}, 1, 3), there = at->up(logits);
+  const std::int32_t targets[] = {0, 151936, 77};
+  const HeadLoss wanted = reference::cross_entropy(logits, targets, 1), found = cross_entropy(at->on, there, targets, 1);
+  CHECK(found.loss == doctest::Approx(wanted.loss).epsilon(1e-7));
+  CHECK(found.entropy == doctest::Approx(wanted.entropy).epsilon(1e-7));
+  CHECK(at->difference(there, logits) < 1e-6);
+  Tensor few(DType::kF32, {3, 4});
+  const float values[] = {5, 5, 1, 0, 5, 5, 1, 0, 3e38f, -3e38f, 0, 0};
+  std::copy(std::begin(values), std::end(values), few.floats().begin());
+  const std::int32_t few_targets[] = {0, 1, 0};
+  const HeadLoss huge = cross_entropy(at->on, View(at->up(few)), few_targets, 1);
+  CHECK(huge.correct == 2);
+  CHECK(std::isfinite(huge.loss));
+  CHECK(std::isfinite(huge.entropy));
+  few.floats()[2] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(std::isnan(cross_entropy(at->on, View(at->up(few)), few_targets, 1).loss));
+}
+
+// Tolerance: an f32 step of up to ten roundings.
+TEST_CASE("AdamW agrees with the reference on the GPU over five steps, and the norm is exact and counts what is not finite") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const std::int64_t count : {1, 37, 40001, 200001}) {
+    Tensor weights = random_tensor({count}, 1), m(DType::kF32, {count}), v(DType::kF32, {count});
+    Tensor weights_there = at->up(weights), m_there = at->up(m), v_there = at->up(v);
+    for (std::int64_t step = 1; step <= 5; ++step) {
+      const AdamW settings{.learning_rate = 1e-2 / static_cast<double>(step), .weight_decay = 0.1, .step = step, .gradient_scale = 0.7};
+      const Tensor gradient = random_tensor({count}, static_cast<unsigned>(step) + 10);
+      reference::adamw(weights, {m, v}, gradient, settings);
+      adamw(at->on, weights_there, {m_there, v_there}, at->up(gradient), settings);
+    }
+    CHECK(at->difference(weights_there, weights) < 1e-6);
+    CHECK(at->difference(m_there, m) < 1e-6);
+    CHECK(at->difference(v_there, v) < 1e-6);
+    const GradientNorm norm = gradient_norm(at->on, weights_there);
+    CHECK(norm.norm == doctest::Approx(reference::gradient_norm(at->context.to_host(weights_there)).norm).epsilon(1e-12));
+    CHECK(norm.not_finite == 0);
+    if (count < 10) continue;
+    weights.floats()[3] = std::numeric_limits<float>::quiet_NaN();
+    weights.floats()[static_cast<std::size_t>(count) - 1] = std::numeric_limits<float>::infinity();
+    CHECK(gradient_norm(at->on, at->up(weights)).not_finite == 2);
+  }
+}
+
+// Tolerance: scores of up to 40 carry f32 rounding of some 4e-6 into the exponential; in backward weights times differences cancel.
+TEST_CASE("attention and its backward agree with the reference on the GPU, and a sequence does not care what it is packed with") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Heads {
+    std::int64_t queries, keys, width;
+  };
+  const std::int32_t bounds[] = {2, 3, 10, 10, 74, 311}, alone[] = {10, 74};
+  for (const Heads heads : {Heads{1, 1, 1}, Heads{6, 2, 20}, Heads{14, 2, 64}, Heads{4, 4, 33}, Heads{3, 1, 128}, Heads{2, 1, 300}})
+    for (const bool causal : {true, false}) {
+      const AttentionOptions options{causal, 0.3f};
+      const float size = heads.width > 200 ? 1 : 2;
+      const Shape queries{313, heads.queries, heads.width}, keys{313, heads.keys, heads.width}, sums{313, heads.queries};
+      const Tensor q = random_tensor(queries, 1, size), k = random_tensor(keys, 2, size), v = random_tensor(keys, 3, 2),
+                   d_out = random_tensor(queries, 4);
+      const Tensor q_there = at->up(q), k_there = at->up(k), v_there = at->up(v), d_there = at->up(d_out);
+      Tensor out = random_tensor(queries, 5), logsumexp = random_tensor(sums, 6), out_there = at->up(out), sums_there = at->up(logsumexp);
+      reference::attention(out, q, k, v, bounds, options, logsumexp);
+      attention(at->on, out_there, q_there, k_there, v_there, bounds, options, sums_there);
+      INFO("heads ", heads.queries, ", width ", heads.width, ", causal ", causal);
+      CHECK(at->difference(out_there, out) < 2e-5);
+      CHECK(at->difference(sums_there, logsumexp) < 2e-5);
+      Tensor d_q = random_tensor(queries, 7), d_k = random_tensor(keys, 8), d_v = random_tensor(keys, 9);
+      Tensor d_q_there = at->up(d_q), d_k_there = at->up(d_k), d_v_there = at->up(d_v);
+      reference::attention_backward({d_q, d_k, d_v}, d_out, {q, k, v, out, logsumexp}, bounds, options);
+      const Tensor out_up = at->up(out), sums_up = at->up(logsumexp);
+      const AttentionForward forward{q_there, k_there, v_there, out_up, sums_up};
+      attention_backward(at->on, {d_q_there, d_k_there, d_v_there}, d_there, forward, bounds, options);
+      CHECK(at->difference(d_q_there, d_q) < 3e-5);
+      CHECK(at->difference(d_k_there, d_k) < 3e-5);
+      CHECK(at->difference(d_v_there, d_v) < 3e-5);
+      Tensor q_alone = at->empty(queries), k_alone = at->empty(keys), v_alone = at->empty(keys);
+      attention_backward(at->on, {q_alone, k_alone, v_alone}, d_there, forward, alone, options);
+      for (const auto& [one, other] : {std::pair(&d_q_there, &q_alone), {&d_k_there, &k_alone}, {&d_v_there, &v_alone}}) {
+        const Tensor a = at->context.to_host(*one), b = at->context.to_host(*other);
+        CHECK(worst_difference(b.view().rows(10, 64).floats(), a.view().rows(10, 64).floats()) == 0);
+      }
+    }
+}
