@@ -9,7 +9,11 @@ if(DESKHAND_CUDA)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()
   enable_language(CUDA)
-  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--extended-lambda;-Xcompiler=-Wall>")
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)   # CMake 3.25 does not know that nvcc speaks C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;-Xcompiler=-Wall;-DFMT_USE_CONSTEXPR=1>")   # fmt 9 asks nvcc for consteval without constexpr
   find_package(CUDAToolkit 12 REQUIRED)
   target_link_libraries(deskhand_cuda INTERFACE CUDA::cudart_static CUDA::cublasLt)
   target_include_directories(deskhand_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
