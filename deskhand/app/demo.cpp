@@ -59,7 +59,7 @@ void refuse_other_desk(const fs::path& folder) {
 // What the demo trains, and what it is measured beside: the same model, raw.
 std::string evaluated_systems(const std::string& decoder) {
   const auto model = decoder.empty() || decoder == "none" ? "" : fmt::format("decoder = \"{}\"\n", decoder);
-  std::string text = fmt::format("\n[[evaluate.systems]]\nname = \"deskhand triage\"   # the raw model and the cases' votes\n{}", model);
+  std::string text = fmt::format("\n[[evaluate.systems]]\nname = \"deskhand triage\"   # the raw model and the cases' votes\ndecide = \"fused\"\n{}", model);
   for (const auto& [name, adapter] : {std::pair{"raw", ""}, {"LoRA", "lora"}, {"hybrid", "hybrid"}})
     text += fmt::format("\n[[evaluate.systems]]\nname = \"{}, no cases\"\n{}adapter = \"{}\"   # of runs/\ncases = 0\ndecide = \"model\"\n",
                         name, model, adapter);
@@ -86,7 +86,8 @@ void write_sample(const fs::path& folder, const std::string& decoder) {
   open_desk_database(folder / "desk.db", Database::Mode::kCreate);
 }
 
-// A short run of each kind, and their curves side by side. Enough to see the whole way; docs/training.md tells what a whole run takes.
+// A short run of each kind, and their curves side by side: eight steps, enough to see the whole way and too few to answer well;
+// docs/training.md tells what a whole run takes.
 void train(const Globals& globals, const Options& options) {
   for (const char* recipe : {"lora", "hybrid"}) {
     std::vector<std::string> arguments = {recipe, "--limit", "64", "--overwrite"};
