@@ -38,7 +38,7 @@ def make_model(folder: str) -> None:
                   "mlp.gate_proj": (f, c), "mlp.up_proj": (f, c), "mlp.down_proj": (c, f)}
         for name, shape in shapes.items():
             tensors[f"model.layers.{layer}.{name}.weight"] = shape
-            if name[10:11] in "qkv" and "o_proj" not in name and name.startswith("self"):
+            if name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
                 tensors[f"model.layers.{layer}.{name}.bias"] = (shape[0],)
         for name in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"model.layers.{layer}.{name}.weight"] = (c,)

@@ -1,6 +1,5 @@
 #include "deskhand/app/answering.h"
 
-#include "deskhand/app/desk_adapter.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
@@ -86,16 +85,8 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
                 globals.desk.string());
 
   const ModelSettings& models = desk.settings.models;
-  DeskDecoder::Files files;
-  if (options.decoder && !models.decoder.empty()) {
-    files.model = installed_model(globals.models, models.decoder);
-    if (!models.adapter.empty()) {
-      files.adapter = installed_adapter(desk.folder, models.adapter);
-      files.adapter_id = deskhand::adapter_hash(desk.database, files.adapter);
-      if (const std::string warning = other_base(desk.database, files.model, files.adapter); !warning.empty())
-        fmt::print(stderr, "{}\n", warning);
-    }
-  }
+  const auto files = options.decoder ? DeskDecoder::find(desk, globals, models) : DeskDecoder::Files{};
+  if (!files.warning.empty()) fmt::print(stderr, "{}\n", files.warning);
   adapter_hash_ = files.adapter_id;
   model_id_ = models.decoder + (adapter_hash_.empty() ? "" : " + adapter " + adapter_hash_);
 

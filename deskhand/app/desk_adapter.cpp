@@ -12,7 +12,6 @@
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/train/adapt.h"
-#include "deskhand/train/run_folder.h"
 
 namespace deskhand {
 namespace {
@@ -48,9 +47,7 @@ fs::path installed_adapter(const fs::path& desk_folder, std::string_view name) {
   for (const fs::path& candidate : {desk_folder / "runs" / path, desk_folder / path, path}) {
     if (!fs::is_directory(candidate)) continue;
     if (fs::is_directory(candidate / "adapter")) return candidate / "adapter";
-    if (fs::exists(candidate / "adapter_config.json") || fs::exists(candidate / "adapter_model.bin") ||
-        fs::exists(candidate / "adapter_model.safetensors"))
-      return candidate;
+    if (holds_adapter(candidate)) return candidate;
     if (fs::exists(candidate / "model" / "config.json"))
       throw Error(ExitCode::kUsage, "the run '{}' trained every weight, so it is a model and no adapter; write decoder = \"{}\"", name,
                   (candidate / "model").lexically_proximate(desk_folder).string());
@@ -60,6 +57,17 @@ fs::path installed_adapter(const fs::path& desk_folder, std::string_view name) {
   const auto runs = runs_of(desk_folder);
   throw Error(ExitCode::kNotFound, "'{}' is neither a run of this desk nor the folder of an adapter; there are: {}", name,
               runs.empty() ? "no runs yet" : fmt::format("{}", fmt::join(runs, ", ")));
+}
+
+bool holds_adapter(const fs::path& folder) {
+  return fs::exists(folder / "adapter_config.json") || fs::exists(folder / "adapter_model.bin") ||
+         fs::exists(folder / "adapter_model.safetensors");
+}
+
+std::optional<RunInfo> run_of_adapter(const fs::path& folder) {
+  const RunFolder run{folder.parent_path()};
+  if (folder.filename() != "adapter" || !fs::exists(run.info())) return std::nullopt;
+  return read_run_info(run.info());
 }
 
 std::string adapter_kind(const fs::path& folder) {
@@ -78,12 +86,10 @@ std::string adapter_hash(Database& database, const fs::path& folder) {
 }
 
 std::string other_base(Database& database, const fs::path& model, const fs::path& adapter) {
-  const RunFolder run{adapter.parent_path()};
-  if (adapter.filename() != "adapter" || !fs::exists(run.info())) return "";
-  const RunInfo info = read_run_info(run.info());
-  if (info.base_hash.empty() || info.base_hash == model_hash(database, model)) return "";
+  const auto run = run_of_adapter(adapter);
+  if (!run || run->base_hash.empty() || run->base_hash == model_hash(database, model)) return "";
   return fmt::format("the adapter in {} was trained on other weights ({}) than {}: what it learnt may not fit", adapter.string(),
-                     info.base_model, model.string());
+                     run->base_model, model.string());
 }
 
 Decoder load_decoder(const fs::path& model, const fs::path& adapter) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "deskhand/app/desk_adapter.h"
+#include "deskhand/fetch/catalogue.h"
 
 namespace deskhand {
 namespace {
@@ -39,6 +40,16 @@ PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<s
   made.max_prompt_tokens = settings.answer.max_prompt_tokens;
   for (std::size_t i = 0; i < settings.answer.urgency_meanings.size(); ++i) made.urgency_meanings[i] = settings.answer.urgency_meanings[i];
   return made;
+}
+
+DeskDecoder::Files DeskDecoder::find(Desk& desk, const Globals& globals, const ModelSettings& models) {
+  if (models.decoder.empty()) return {};
+  Files files{.model = installed_model(globals.models, models.decoder)};
+  if (models.adapter.empty()) return files;
+  files.adapter = installed_adapter(desk.folder, models.adapter);
+  files.adapter_id = adapter_hash(desk.database, files.adapter);
+  files.warning = other_base(desk.database, files.model, files.adapter);
+  return files;
 }
 
 DeskDecoder::DeskDecoder(const Files& files, const DeskSettings& settings, const Backend& on, const std::vector<std::string>& categories)

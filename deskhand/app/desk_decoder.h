@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "deskhand/app/desk.h"
 #include "deskhand/app/settings.h"
 #include "deskhand/generate/generator.h"
 #include "deskhand/generate/load_tokenizer.h"
@@ -17,7 +18,10 @@ class DeskDecoder {
   struct Files {
     std::filesystem::path model, adapter;
     std::string adapter_id;
+    std::string warning;  // other_base's
   };
+  // Those that `models` names; none where it names no decoder. Throws as installed_model and installed_adapter do.
+  static Files find(Desk& desk, const Globals& globals, const ModelSettings& models);
   // categories: the labels it chooses from. Throws as load_decoder and load_tokenizer do.
   DeskDecoder(const Files& files, const DeskSettings& settings, const Backend& on, const std::vector<std::string>& categories);
   // Of parts that are loaded already. A model without a chat template is asked in plain instruction form.

@@ -155,8 +155,7 @@ void warn_of_learnt(const EvaluationRun& run, const EvaluationSplit& split, cons
   if (const auto count = count_of(learnt, split.test); count > 0)
     warnings.push_back(
         fmt::format("It was trained on {} of the {} tickets that are held out here: its figures on this split say nothing of new tickets. "
-                    "Train anew on "
-                    "this split.",
+                    "Train anew on this split.",
                     count, split.test.size()));
   const bool is_weighed = settings.decide != Witness::kModel;
   const auto fitted_on = split.validation.size() + (is_weighed ? split.fitting.size() : 0);
@@ -173,15 +172,10 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
   SystemIdentity& identity = system.answers.identity;
   DeskSettings desk = run.desk.settings;
   desk.models.decoder = settings.decoder;
-  const bool has_model = !settings.decoder.empty(), has_adapter = has_model && !settings.adapter.empty();
-  DeskDecoder::Files files;
-  if (has_model) files.model = installed_model(run.globals.models, settings.decoder);
-  if (has_adapter) {
-    files.adapter = installed_adapter(run.desk.folder, settings.adapter);
-    files.adapter_id = adapter_hash(run.desk.database, files.adapter);
-    if (const std::string warning = other_base(run.desk.database, files.model, files.adapter); !warning.empty())
-      system.answers.warnings.push_back(warning);
-  }
+  desk.models.adapter = settings.adapter;
+  const auto files = DeskDecoder::find(run.desk, run.globals, desk.models);
+  const bool has_model = !files.model.empty(), has_adapter = !files.adapter.empty();
+  if (!files.warning.empty()) system.answers.warnings.push_back(files.warning);
   warn_of_learnt(run, split, settings, system.answers.warnings);
   const PromptSettings prompt = prompt_settings(desk, split.categories);
   identity = {

@@ -16,7 +16,6 @@
 #include "deskhand/train/adapt.h"
 #include "deskhand/train/export_gguf.h"
 #include "deskhand/train/merge.h"
-#include "deskhand/train/run_folder.h"
 
 namespace deskhand {
 namespace {
@@ -37,8 +36,7 @@ struct Source {
 };
 
 std::string base_named_by(const fs::path& adapter) {
-  const RunFolder run{adapter.parent_path()};
-  if (adapter.filename() == "adapter" && fs::exists(run.info())) return read_run_info(run.info()).base_model;
+  if (const auto run = run_of_adapter(adapter)) return run->base_model;
   const fs::path config = adapter / "adapter_config.json";
   if (!fs::exists(config)) return "";
   const Json json = parse_json(read_text_file(config, 1 << 24), config.string());
@@ -64,8 +62,7 @@ Source source_of(const Globals& globals, const Options& options) {
   for (const fs::path& folder : {globals.desk / "runs" / path, path}) {
     if (!fs::is_directory(folder)) continue;
     if (fs::exists(folder / "model" / "config.json") && !fs::exists(folder / "adapter")) return {folder / "model", {}, name};
-    if (fs::exists(folder / "run.json") || fs::is_directory(folder / "adapter") || fs::exists(folder / "adapter_config.json") ||
-        fs::exists(folder / "adapter_model.bin") || fs::exists(folder / "adapter_model.safetensors")) {
+    if (fs::exists(folder / "run.json") || fs::is_directory(folder / "adapter") || holds_adapter(folder)) {
       const fs::path adapter = installed_adapter(globals.desk, folder.string());
       read_adapter(adapter);  // a broken one is said before the base is looked for
       return {base_of(globals, options, adapter), adapter, name};

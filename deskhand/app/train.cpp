@@ -95,10 +95,7 @@ TrainingSet read_set(Desk& desk, const Globals& globals, const Recipe& recipe, c
 }
 
 std::int64_t all_parameters(const DecoderConfig& config) {
-  std::int64_t sum = 0;
-  for (const auto& [name, shape] : tensor_shapes(config))
-    if (name != "lm_head.weight" || !config.tied_head) sum += shape.elements();
-  return sum;
+  return count_parameters(config, Method::kFull, {});
 }
 
 RunInfo info_of(Job& job, const Options& options, const TrainingPlan& plan) {

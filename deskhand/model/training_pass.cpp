@@ -14,18 +14,13 @@
 namespace deskhand {
 namespace {
 
-// A layer's linears in the order that places are counted in.
-enum Place : std::size_t { kQ, kK, kV, kAttentionOut, kGate, kUp, kDown };
-
-constexpr std::array<Linear DecoderLayer::*, 7> kLinearAt = {
-    &DecoderLayer::q,    &DecoderLayer::k,  &DecoderLayer::v,   &DecoderLayer::attention_out,
-    &DecoderLayer::gate, &DecoderLayer::up, &DecoderLayer::down};
+enum Place : std::size_t { kQ, kK, kV, kAttentionOut, kGate, kUp, kDown };  // in kLayerLinears
 
 // The layer's linears, each adapter with the dropout of its place: no two places of the model drop alike.
 std::array<Linear, 7> with_dropout(const DecoderLayer& layer, std::size_t number, const TrainingPass::Options& options) {
   std::array<Linear, 7> linears;
   for (std::size_t i = 0; i < linears.size(); ++i) {
-    linears[i] = layer.*kLinearAt[i];
+    linears[i] = layer.*kLayerLinears[i].linear;
     linears[i].lora.dropout = {.probability = options.dropout,
                                .seed = options.seed,
                                .step = options.step,
@@ -75,17 +70,24 @@ Backend exact(Backend on) {
   return on;
 }
 
-// A text's own rows behind the `shared` rows that the pass begins with.
-struct OwnRows {
+void copy(View out, ConstView in) {
+  std::memcpy(out.data(), in.data(), in.raw().size());
+}
+
+// A text of a pass that begins with the first `shared` rows and goes on with `count` of its own.
+struct SharingText {
   std::int64_t shared, first, count;
 
-  std::int64_t whole() const { return shared + count; }
-  void gather(Tensor& out, const Tensor& in) const {
-    copy(out.view().rows(0, shared), in.view().rows(0, shared));
-    copy(out.view().rows(shared, count), in.view().rows(first, count));
+  std::int64_t rows() const { return shared + count; }
+  std::array<std::int32_t, 2> bounds() const { return {0, static_cast<std::int32_t>(rows())}; }
+  // The beginning and the text's own rows, one behind the other.
+  View gathered(Tensor& whole, const Tensor& of_pass) const {
+    copy(whole.view().rows(0, shared), of_pass.view().rows(0, shared));
+    copy(whole.view().rows(shared, count), of_pass.view().rows(first, count));
+    return of(whole);
   }
-  void put_back(Tensor& out, const Tensor& in) const { copy(out.view().rows(first, count), in.view().rows(shared, count)); }
-  static void copy(View out, ConstView in) { std::memcpy(out.data(), in.data(), in.raw().size()); }
+  View of(Tensor& whole) const { return whole.view().rows(0, rows()); }
+  void put_back(Tensor& of_pass, const Tensor& whole) const { copy(of_pass.view().rows(first, count), whole.view().rows(shared, count)); }
 };
 
 bool is_trained(const LinearGradients& linear) {
@@ -96,9 +98,8 @@ bool is_trained(const LinearGradients& linear) {
 std::size_t lowest_trained(const DecoderGradients& gradients) {
   if (!gradients.embedding.empty()) return 0;
   const auto lowest = std::find_if(gradients.layers.begin(), gradients.layers.end(), [](const LayerGradients& layer) {
-    return !layer.attention_norm.empty() || !layer.feed_forward_norm.empty() || is_trained(layer.q) || is_trained(layer.k) ||
-           is_trained(layer.v) || is_trained(layer.attention_out) || is_trained(layer.gate) || is_trained(layer.up) ||
-           is_trained(layer.down);
+    return !layer.attention_norm.empty() || !layer.feed_forward_norm.empty() ||
+           std::any_of(kLayerLinears.begin(), kLayerLinears.end(), [&](const LayerLinear& at) { return is_trained(layer.*at.gradients); });
   });
   return static_cast<std::size_t>(lowest - gradients.layers.begin());
 }
@@ -108,8 +109,8 @@ std::size_t lowest_trained(const DecoderGradients& gradients) {
 TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& weights, Limits limits)
     : config_(config),
       weights_(weights),
-      limits_(limits),
-      angles_(config, weights.rope_factors, std::min(limits.positions, config.max_positions)),
+      limits_{limits.tokens, std::min(limits.positions, config.max_positions), limits.recompute},
+      angles_(config, weights.rope_factors, limits_.positions),
       normed_(DType::kF32, {limits.tokens, config.width}),
       delta_(DType::kF32, {limits.tokens, config.width}),
       d_x_(DType::kF32, {limits.tokens, config.width}),
@@ -120,19 +121,19 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
       d_k_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
       d_v_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
       last_rstd_(DType::kF32, {limits.tokens}),
-      whole_(whole_text(config, std::min(limits.positions, config.max_positions))),
+      whole_(whole_text(config, limits_.positions)),
       positions_(static_cast<std::size_t>(limits.tokens)) {
   if (!weights.head.lora.a.empty())
     throw Error(ExitCode::kUsage,
                 "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
                 "method, which trains all of it");
-  limits_.positions = std::min(limits.positions, config.max_positions);
   for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.emplace_back(DType::kF32, Shape{limits.tokens, config.width});
   for (const DecoderLayer& layer : weights.layers) {
     if (limits.recompute && !kept_.empty()) break;
     Kept& kept = kept_.emplace_back(Kept{LayerActivations(config, limits.tokens, KeepFor::kBackward), {}});
     for (std::size_t i = 0; i < kLinears; ++i)
-      if (const ConstView a = (layer.*kLinearAt[i]).lora.a; !a.empty()) kept.low[i] = Tensor(DType::kF32, {limits.tokens, a.shape()[0]});
+      if (const ConstView a = (layer.*kLayerLinears[i].linear).lora.a; !a.empty())
+        kept.low[i] = Tensor(DType::kF32, {limits.tokens, a.shape()[0]});
   }
 }
 
@@ -233,51 +234,35 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
 }
 
 void TrainingPass::attend(const Backend& on, LayerActivations& act) {
-  const auto part = [](Tensor& buffer, std::int64_t first, std::int64_t count) { return buffer.view().rows(first, count); };
-  const auto at_once = shared_ == 0 ? bounds_ : bounds_.first(2);  // the first text holds the shared beginning itself
-  const std::int64_t begun = at_once.back();
-  attention(on, part(act.attended, 0, begun), part(act.q, 0, begun), part(act.k, 0, begun), part(act.v, 0, begun), at_once, {},
-            part(act.logsumexp, 0, begun));
-  for (std::size_t text = at_once.size() - 1; text + 1 < bounds_.size(); ++text) {
-    const OwnRows own{shared_, bounds_[text], bounds_[text + 1] - bounds_[text]};
-    const std::array bounds = {0, static_cast<std::int32_t>(own.whole())};
-    own.gather(whole_.q, act.q);
-    own.gather(whole_.k, act.k);
-    own.gather(whole_.v, act.v);
-    attention(on, part(whole_.attended, 0, own.whole()), part(whole_.q, 0, own.whole()), part(whole_.k, 0, own.whole()),
-              part(whole_.v, 0, own.whole()), bounds, {}, part(whole_.logsumexp, 0, own.whole()));
-    own.put_back(act.attended, whole_.attended);
-    own.put_back(act.logsumexp, whole_.logsumexp);
+  const auto at_once = bounds_.first(texts_at_once() + 1);
+  const auto part = [&](Tensor& buffer) { return buffer.view().rows(0, at_once.back()); };
+  attention(on, part(act.attended), part(act.q), part(act.k), part(act.v), at_once, {}, part(act.logsumexp));
+  for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
+    const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
+    attention(on, text.of(whole_.attended), text.gathered(whole_.q, act.q), text.gathered(whole_.k, act.k), text.gathered(whole_.v, act.v),
+              text.bounds(), {}, text.of(whole_.logsumexp));
+    text.put_back(act.attended, whole_.attended);
+    text.put_back(act.logsumexp, whole_.logsumexp);
   }
 }
 
 void TrainingPass::attend_backward(const Backend& on, LayerActivations& act) {
-  const auto part = [](Tensor& buffer, std::int64_t first, std::int64_t count) { return buffer.view().rows(first, count); };
-  const auto at_once = shared_ == 0 ? bounds_ : bounds_.first(2);
-  const std::int64_t begun = at_once.back();
-  attention_backward(
-      on, {part(d_q_, 0, begun), part(d_k_, 0, begun), part(d_v_, 0, begun)}, part(d_attended_, 0, begun),
-      {part(act.q, 0, begun), part(act.k, 0, begun), part(act.v, 0, begun), part(act.attended, 0, begun), part(act.logsumexp, 0, begun)},
-      at_once);
-  for (std::size_t text = at_once.size() - 1; text + 1 < bounds_.size(); ++text) {
-    const OwnRows own{shared_, bounds_[text], bounds_[text + 1] - bounds_[text]};
-    const std::array bounds = {0, static_cast<std::int32_t>(own.whole())};
-    own.gather(whole_.q, act.q);
-    own.gather(whole_.k, act.k);
-    own.gather(whole_.v, act.v);
-    own.gather(whole_.attended, act.attended);
-    own.gather(whole_.logsumexp, act.logsumexp);
-    own.gather(whole_.d_attended, d_attended_);
-    const auto beginning = part(whole_.d_attended, 0, shared_).floats();  // what it leaves counts once, in the first text
+  const auto at_once = bounds_.first(texts_at_once() + 1);
+  const auto part = [&](Tensor& buffer) { return buffer.view().rows(0, at_once.back()); };
+  attention_backward(on, {part(d_q_), part(d_k_), part(d_v_)}, part(d_attended_),
+                     {part(act.q), part(act.k), part(act.v), part(act.attended), part(act.logsumexp)}, at_once);
+  for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
+    const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
+    const View d_attended = text.gathered(whole_.d_attended, d_attended_);
+    const auto beginning = d_attended.rows(0, shared_).floats();  // what it leaves counts once, in the first text
     std::fill(beginning.begin(), beginning.end(), 0.f);
-    attention_backward(on, {part(whole_.d_q, 0, own.whole()), part(whole_.d_k, 0, own.whole()), part(whole_.d_v, 0, own.whole())},
-                       part(whole_.d_attended, 0, own.whole()),
-                       {part(whole_.q, 0, own.whole()), part(whole_.k, 0, own.whole()), part(whole_.v, 0, own.whole()),
-                        part(whole_.attended, 0, own.whole()), part(whole_.logsumexp, 0, own.whole())},
-                       bounds);
-    own.put_back(d_q_, whole_.d_q);  // the beginning's d_q is zero
-    own.put_back(d_k_, whole_.d_k);
-    own.put_back(d_v_, whole_.d_v);
+    attention_backward(on, {text.of(whole_.d_q), text.of(whole_.d_k), text.of(whole_.d_v)}, d_attended,
+                       {text.gathered(whole_.q, act.q), text.gathered(whole_.k, act.k), text.gathered(whole_.v, act.v),
+                        text.gathered(whole_.attended, act.attended), text.gathered(whole_.logsumexp, act.logsumexp)},
+                       text.bounds());
+    text.put_back(d_q_, whole_.d_q);  // the beginning's d_q is zero
+    text.put_back(d_k_, whole_.d_k);
+    text.put_back(d_v_, whole_.d_v);
     for (auto [to, from] : {std::pair{&d_k_, &whole_.d_k}, std::pair{&d_v_, &whole_.d_v}}) {
       const View shared = first_rows(*to, shared_);
       add(on, shared, shared, first_rows(*from, shared_));

@@ -48,7 +48,7 @@ class TrainingPass {
   static std::int64_t bytes(const DecoderConfig& config, Limits limits, std::int64_t lora_ranks);
 
  private:
-  static constexpr std::size_t kLinears = 7;  // q, k, v, attention_out, gate, up, down
+  static constexpr std::size_t kLinears = kLayerLinears.size();
   struct Kept {
     LayerActivations act;
     std::array<Tensor, kLinears> low;  // (N, R) of each pair, or empty
@@ -60,6 +60,8 @@ class TrainingPass {
   void forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch);
   // d_x_ goes from the layer's output to its input; to_input false: nobody below wants it.
   void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
+  // The first text holds the shared beginning itself; the others are gathered behind a copy of it.
+  std::size_t texts_at_once() const { return shared_ == 0 ? bounds_.size() - 1 : 1; }
   void attend(const Backend& on, LayerActivations& act);
   void attend_backward(const Backend& on, LayerActivations& act);  // d_attended_ becomes d_q_, d_k_, d_v_, still turned
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }

@@ -1,6 +1,7 @@
 // From tensors by name to the parts of a model: every shape is checked against the configuration, what is missing is named, what nobody
 // asked for is listed. Matrices are views of the mapped file; norms and biases are f32 and copied where the file has them otherwise.
 #pragma once
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -74,6 +75,22 @@ struct DecoderGradients {
   View final_norm;       // (C)
   LinearGradients head;  // its weight alone; where it is tied, embedding's and head's may be one
 };
+
+// A layer's linears in the order of computation, by their names in Hugging Face's files.
+struct LayerLinear {
+  std::string_view name;
+  Linear DecoderLayer::*linear;
+  LinearGradients LayerGradients::*gradients;
+};
+inline constexpr std::array<LayerLinear, 7> kLayerLinears = {{
+    {"self_attn.q_proj", &DecoderLayer::q, &LayerGradients::q},
+    {"self_attn.k_proj", &DecoderLayer::k, &LayerGradients::k},
+    {"self_attn.v_proj", &DecoderLayer::v, &LayerGradients::v},
+    {"self_attn.o_proj", &DecoderLayer::attention_out, &LayerGradients::attention_out},
+    {"mlp.gate_proj", &DecoderLayer::gate, &LayerGradients::gate},
+    {"mlp.up_proj", &DecoderLayer::up, &LayerGradients::up},
+    {"mlp.down_proj", &DecoderLayer::down, &LayerGradients::down},
+}};
 
 struct EncoderLayer {
   Linear q, k, v, attention_out;                               // (C, C)

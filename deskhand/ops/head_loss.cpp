@@ -58,11 +58,7 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
     const View logits = memory.rows(0, count);
     const ConstView in = hidden.rows(first, count);
     linear(on, logits, in, weight);
-    const HeadLoss part =
-        cross_entropy(on, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), options.scale);
-    total.loss += part.loss;
-    total.entropy += part.entropy;
-    total.correct += part.correct;
+    total += cross_entropy(on, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), options.scale);
     if (!gradients.d_weight.empty()) linear_backward_weight(on, gradients.d_weight, logits, in);  // before: d_hidden may be hidden
     if (!gradients.d_hidden.empty()) linear_backward_input(on, gradients.d_hidden.rows(first, count), logits, weight);
   }

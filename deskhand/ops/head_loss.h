@@ -7,6 +7,13 @@ namespace deskhand {
 
 // Sums over the tokens given; divided by their number they are TRL's loss, mean_token_accuracy and entropy.
 struct HeadLoss {
+  HeadLoss& operator+=(const HeadLoss& more) {
+    loss += more.loss;
+    entropy += more.entropy;
+    correct += more.correct;
+    return *this;
+  }
+
   double loss = 0;           // nats
   double entropy = 0;        // nats, of the distribution predicted
   std::int64_t correct = 0;  // tokens whose target has the largest logit, the first of equals

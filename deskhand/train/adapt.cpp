@@ -7,10 +7,6 @@
 namespace deskhand {
 namespace {
 
-bool turns(std::string_view name) {
-  return name.find(".q_proj") != std::string_view::npos || name.find(".k_proj") != std::string_view::npos;
-}
-
 using Reorder = void (*)(View, ConstView, std::int64_t);
 
 Tensor reordered(const Tensor& in, Reorder reorder, std::int64_t head_width) {
@@ -23,22 +19,9 @@ Tensor reordered(const Tensor& in, Reorder reorder, std::int64_t head_width) {
 void reorder_rows(Adapter& adapter, Reorder reorder, const DecoderConfig& config) {
   if (config.rope_pairs == RopePairs::kHalves) return;
   for (auto& [name, pair] : adapter.lora)
-    if (turns(name)) pair.b = reordered(pair.b, reorder, config.head_width);
+    if (is_turned(name)) pair.b = reordered(pair.b, reorder, config.head_width);
   for (auto& [name, tensor] : adapter.replaced)
-    if (turns(name)) tensor = reordered(tensor, reorder, config.head_width);
-}
-
-// The places of a layer by their names in Hugging Face's files.
-template <class Layer, class Visit>
-void each_linear(Layer& layer, std::int64_t number, const Visit& visit) {
-  const std::string prefix = fmt::format("model.layers.{}.", number);
-  visit(prefix + "self_attn.q_proj", layer.q);
-  visit(prefix + "self_attn.k_proj", layer.k);
-  visit(prefix + "self_attn.v_proj", layer.v);
-  visit(prefix + "self_attn.o_proj", layer.attention_out);
-  visit(prefix + "mlp.gate_proj", layer.gate);
-  visit(prefix + "mlp.up_proj", layer.up);
-  visit(prefix + "mlp.down_proj", layer.down);
+    if (is_turned(layer_of(name))) tensor = reordered(tensor, reorder, config.head_width);
 }
 
 }  // namespace
@@ -79,9 +62,9 @@ DecoderWeights adapted(const DecoderWeights& base, const Adapter& adapter, const
   if (config.tied_head && adapter.replaced.contains(embedding)) weights.head.weight = weights.embedding;
   for (std::int64_t number = 0; number < config.layers; ++number) {
     DecoderLayer& layer = weights.layers[static_cast<std::size_t>(number)];
-    replace(fmt::format("model.layers.{}.input_layernorm.weight", number), layer.attention_norm);
-    replace(fmt::format("model.layers.{}.post_attention_layernorm.weight", number), layer.feed_forward_norm);
-    each_linear(layer, number, adapt);
+    replace(layer_part(number, "input_layernorm.weight"), layer.attention_norm);
+    replace(layer_part(number, "post_attention_layernorm.weight"), layer.feed_forward_norm);
+    for (const LayerLinear& at : kLayerLinears) adapt(layer_part(number, at.name), layer.*at.linear);
   }
   replace("model.norm.weight", weights.final_norm);
   adapt("lm_head", weights.head);
@@ -107,9 +90,9 @@ DecoderGradients gradients_of(Parameters& parameters, const DecoderConfig& confi
   gradients.layers.resize(static_cast<std::size_t>(config.layers));
   for (std::int64_t number = 0; number < config.layers; ++number) {
     LayerGradients& layer = gradients.layers[static_cast<std::size_t>(number)];
-    layer.attention_norm = find(fmt::format("model.layers.{}.input_layernorm.weight", number));
-    layer.feed_forward_norm = find(fmt::format("model.layers.{}.post_attention_layernorm.weight", number));
-    each_linear(layer, number, fill);
+    layer.attention_norm = find(layer_part(number, "input_layernorm.weight"));
+    layer.feed_forward_norm = find(layer_part(number, "post_attention_layernorm.weight"));
+    for (const LayerLinear& at : kLayerLinears) fill(layer_part(number, at.name), layer.*at.gradients);
   }
   gradients.final_norm = find("model.norm.weight");
   fill("lm_head", gradients.head);

@@ -2,17 +2,15 @@
 
 #include <doctest/doctest.h>
 
-#include <numeric>
-
-#include "deskhand/base/mapped_file.h"
 #include "deskhand/model/training_pass.h"
 #include "deskhand/ops/testing.h"
+#include "deskhand/train/testing.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
+using testing::kGolden;
 constexpr double kTolerance = 1e-5;  // of a gradient's largest element: all is f32, the truth was computed in double
 
 // One saved case: a base, an adapter or every weight, three texts, and what transformers and peft make of them.
@@ -27,12 +25,7 @@ struct Golden {
   }
 
   static bool is_full(std::string_view name) { return name.ends_with("-full"); }
-  static std::string base_of(const std::string& name) {
-    if (is_full(name)) return name.substr(0, name.size() - 5);
-    std::string base = read_text_file(kGolden / "adapters" / name / "base.txt");
-    base.pop_back();
-    return base;
-  }
+  static std::string base_of(const std::string& name) { return is_full(name) ? name.substr(0, name.size() - 5) : testing::base_of(name); }
   Adapter every_weight() const {
     return in_base_order(new_adapter({.kind = Backend::Kind::kReference}, base.weights(), base.config(), Method::kFull, {}, 1),
                          base.config());

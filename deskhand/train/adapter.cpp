@@ -1,6 +1,7 @@
 #include "deskhand/train/adapter.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -19,22 +20,6 @@ namespace {
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::int64_t kMaxRank = 4096;
 
-std::string layer_name(std::int64_t layer, std::string_view part) {
-  return fmt::format("model.layers.{}.{}", layer, part);
-}
-
-// Calls visit(name, Linear DecoderLayer::*, outputs, inputs) in the order of computation.
-template <class Visit>
-void each_linear_of_layer(const DecoderConfig& c, std::int64_t layer, const Visit& visit) {
-  visit(layer_name(layer, "self_attn.q_proj"), &DecoderLayer::q, c.query_width(), c.width);
-  visit(layer_name(layer, "self_attn.k_proj"), &DecoderLayer::k, c.kv_width(), c.width);
-  visit(layer_name(layer, "self_attn.v_proj"), &DecoderLayer::v, c.kv_width(), c.width);
-  visit(layer_name(layer, "self_attn.o_proj"), &DecoderLayer::attention_out, c.width, c.query_width());
-  visit(layer_name(layer, "mlp.gate_proj"), &DecoderLayer::gate, c.feed_forward, c.width);
-  visit(layer_name(layer, "mlp.up_proj"), &DecoderLayer::up, c.feed_forward, c.width);
-  visit(layer_name(layer, "mlp.down_proj"), &DecoderLayer::down, c.width, c.feed_forward);
-}
-
 std::string_view last_part(std::string_view name) {
   return name.substr(name.rfind('.') + 1);
 }
@@ -45,11 +30,6 @@ bool is_name_or_end_of(std::string_view pattern, std::string_view name) {
 
 bool is_norm(std::string_view tensor) {
   return tensor.ends_with("norm.weight");
-}
-
-// "model.layers.0.self_attn.q_proj" of its weight or bias.
-std::string layer_of(std::string_view tensor) {
-  return std::string(tensor.substr(0, tensor.rfind('.')));
 }
 
 bool is_finite(std::span<const float> values) {
@@ -269,12 +249,26 @@ std::int64_t Adapter::parameters() const {
   return count;
 }
 
+std::string layer_part(std::int64_t layer, std::string_view part) {
+  return fmt::format("model.layers.{}.{}", layer, part);
+}
+
+std::string layer_of(std::string_view tensor) {
+  return std::string(tensor.substr(0, tensor.rfind('.')));
+}
+
+bool is_turned(std::string_view layer) {
+  return layer.ends_with(".q_proj") || layer.ends_with(".k_proj");
+}
+
 std::vector<LinearShape> linear_shapes(const DecoderConfig& config) {
+  const std::int64_t query = config.query_width(), kv = config.kv_width(), width = config.width, wide = config.feed_forward;
+  const std::array<std::pair<std::int64_t, std::int64_t>, kLayerLinears.size()> sizes = {
+      {{query, width}, {kv, width}, {kv, width}, {width, query}, {wide, width}, {wide, width}, {width, wide}}};  // (O, I)
   std::vector<LinearShape> shapes;
   for (std::int64_t layer = 0; layer < config.layers; ++layer)
-    each_linear_of_layer(config, layer, [&](std::string name, auto, std::int64_t outputs, std::int64_t inputs) {
-      shapes.push_back({std::move(name), outputs, inputs});
-    });
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+      shapes.push_back({layer_part(layer, kLayerLinears[i].name), sizes[i].first, sizes[i].second});
   shapes.push_back({"lm_head", config.vocabulary, config.width});
   return shapes;
 }
@@ -288,14 +282,13 @@ std::map<std::string, Shape> tensor_shapes(const DecoderConfig& config) {
     if (config.qkv_bias && (part == "q_proj" || part == "k_proj" || part == "v_proj")) shapes[linear.name + ".bias"] = {linear.outputs};
   }
   for (std::int64_t layer = 0; layer < config.layers; ++layer)
-    for (const char* norm : {"input_layernorm.weight", "post_attention_layernorm.weight"}) shapes[layer_name(layer, norm)] = {config.width};
+    for (const char* norm : {"input_layernorm.weight", "post_attention_layernorm.weight"}) shapes[layer_part(layer, norm)] = {config.width};
   return shapes;
 }
 
 Tensor hugging_face_copy(const Backend& on, ConstView view, const std::string& linear, const DecoderConfig& config) {
   Tensor copy = as_f32(on, view);
-  const bool turns = linear.ends_with(".q_proj") || linear.ends_with(".k_proj");
-  if (!turns || config.rope_pairs == RopePairs::kHalves) return copy;
+  if (!is_turned(linear) || config.rope_pairs == RopePairs::kHalves) return copy;
   Tensor reordered(DType::kF32, copy.shape());
   const Shape rows = {copy.shape()[0], copy.shape().elements() / copy.shape()[0]};
   reorder_to_halves(reordered.view().reshaped(rows), copy.view().reshaped(rows), config.head_width);
@@ -307,12 +300,14 @@ std::map<std::string, ConstView> named_tensors(const DecoderWeights& weights, co
       {"model.embed_tokens.weight", weights.embedding}, {"model.norm.weight", weights.final_norm}, {"lm_head.weight", weights.head.weight}};
   for (std::int64_t number = 0; number < config.layers; ++number) {
     const DecoderLayer& layer = weights.layers[static_cast<std::size_t>(number)];
-    named[layer_name(number, "input_layernorm.weight")] = layer.attention_norm;
-    named[layer_name(number, "post_attention_layernorm.weight")] = layer.feed_forward_norm;
-    each_linear_of_layer(config, number, [&](const std::string& name, Linear DecoderLayer::*linear, std::int64_t, std::int64_t) {
-      named[name + ".weight"] = (layer.*linear).weight;
-      if (!(layer.*linear).bias.empty()) named[name + ".bias"] = (layer.*linear).bias;
-    });
+    named[layer_part(number, "input_layernorm.weight")] = layer.attention_norm;
+    named[layer_part(number, "post_attention_layernorm.weight")] = layer.feed_forward_norm;
+    for (const LayerLinear& at : kLayerLinears) {
+      const Linear& linear = layer.*at.linear;
+      const std::string name = layer_part(number, at.name);
+      named[name + ".weight"] = linear.weight;
+      if (!linear.bias.empty()) named[name + ".bias"] = linear.bias;
+    }
   }
   return named;
 }

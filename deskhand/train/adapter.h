@@ -34,6 +34,10 @@ struct Adapter {
   std::int64_t parameters() const;
 };
 
+std::string layer_part(std::int64_t layer, std::string_view part);  // (3, "mlp.up_proj"): "model.layers.3.mlp.up_proj"
+std::string layer_of(std::string_view tensor);                      // "model.layers.3.mlp.up_proj" of its weight or bias
+bool is_turned(std::string_view layer);                             // its outputs are turned by their positions: q_proj, k_proj
+
 struct LinearShape {
   std::string name;  // "model.layers.3.mlp.down_proj"
   std::int64_t outputs = 0, inputs = 0;

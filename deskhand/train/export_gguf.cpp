@@ -24,14 +24,6 @@ bool has_neighbours(const DecoderConfig& config) {
   return architecture_of(config) == "llama";
 }
 
-bool turns(std::string_view layer) {
-  return layer.ends_with(".q_proj") || layer.ends_with(".k_proj");
-}
-
-std::string layer_of(const std::string& tensor) {
-  return tensor.substr(0, tensor.rfind('.'));
-}
-
 // ggml.h, enum llama_ftype.
 std::int64_t file_type(DType stored) {
   switch (stored) {
@@ -106,7 +98,7 @@ Tensor packed(const Backend& on, Tensor values, DType type) {
 }
 
 Tensor in_gguf_order(Tensor values, const std::string& name, const DecoderConfig& config) {
-  if (!has_neighbours(config) || !turns(layer_of(name))) return values;
+  if (!has_neighbours(config) || !is_turned(layer_of(name))) return values;
   Tensor reordered(DType::kF32, values.shape());
   const std::int64_t rows = values.shape()[0];
   const Shape matrix = {rows, values.shape().elements() / rows};
@@ -337,7 +329,7 @@ Adapter read_gguf_lora(const DecoderConfig& base, const std::filesystem::path& p
       throw Error(ExitCode::kBadInput, "{}: the tensor \"{}\" is no half of a pair of this architecture", where, stored.name);
     const std::string layer = name.substr(0, name.size() - std::string_view(".weight.lora_a").size());
     const ConstView held(stored.data.data(), *stored.type, stored.shape);
-    if (!is_a && has_neighbours(base) && turns(layer)) {
+    if (!is_a && has_neighbours(base) && is_turned(layer)) {
       if (stored.shape[0] % base.head_width != 0)
         throw Error(ExitCode::kBadInput, "{}: the tensor \"{}\" is {}; heads of {} were expected", where, stored.name, stored.shape.text(),
                     base.head_width);

@@ -2,48 +2,18 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-#include <numeric>
-
 #include "deskhand/base/error.h"
-#include "deskhand/base/mapped_file.h"
 #include "deskhand/model/safetensors.h"
+#include "deskhand/train/testing.h"
 #include "tests/temporary_folder.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
+using testing::kGolden, testing::plain_backend, testing::base_of, testing::logits_of, testing::largest_difference;
 const std::vector<std::int32_t> kPrompt = {1, 17, 99, 203, 5, 64};
 const std::vector<std::string> kAdapters = {"qwen2-lora", "qwen2-hybrid", "llama-tied-hybrid", "llama-untied-patterns"};
-
-Backend plain_backend() {
-  return {.kind = Backend::Kind::kReference};
-}
-
-fs::path base_of(const std::string& adapter) {
-  std::string base = read_text_file(kGolden / "adapters" / adapter / "base.txt");
-  base.pop_back();
-  return kGolden / "models" / base;
-}
-
-Tensor logits_of(const Decoder& decoder, std::span<const std::int32_t> prompt) {
-  const auto count = static_cast<std::int32_t>(prompt.size());
-  auto buffers = decoder.make_buffers({.tokens = 64, .positions = 64});
-  std::vector<std::int32_t> rows(prompt.size());
-  std::iota(rows.begin(), rows.end(), 0);
-  const std::vector<std::int32_t> bounds = {0, count};
-  Tensor logits(DType::kF32, {count, decoder.config().vocabulary});
-  decoder.forward_packed(plain_backend(), buffers, prompt, bounds, rows, logits);
-  return logits;
-}
-
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, static_cast<double>(std::abs(a[i] - b[i])));
-  return largest;
-}
 
 // scale B A of a pair.
 std::vector<float> product(const LoraPair& pair) {
@@ -84,7 +54,7 @@ TEST_CASE("an adapter worked into a GGUF answers as peft does: pairs, head, norm
   for (const std::string& name : kAdapters) {
     CAPTURE(name);
     const TemporaryFolder folder;
-    const Decoder base = Decoder::load(base_of(name));
+    const Decoder base = Decoder::load(kGolden / "models" / base_of(name));
     write_gguf_model(plain_backend(), base, read_adapter(kGolden / "adapters" / name), folder.path() / "x.gguf", {.stored = DType::kF32});
     const auto expected = Safetensors::open(kGolden / "adapters" / name / "expected.safetensors");
     const Tensor logits = logits_of(Decoder::load(folder.path() / "x.gguf"), expected.view("prompt").as<std::int32_t>());
@@ -118,7 +88,7 @@ TEST_CASE("an adapter as llama.cpp's LoRA file comes back as it was, scales of s
   for (const std::string name : {"qwen2-lora", "llama-untied-patterns"}) {
     CAPTURE(name);
     const TemporaryFolder folder;
-    const DecoderConfig config = read_decoder_config(base_of(name));
+    const DecoderConfig config = read_decoder_config(kGolden / "models" / base_of(name));
     const Adapter adapter = read_adapter(kGolden / "adapters" / name);
     write_gguf_lora(config, adapter, folder.path() / "x.gguf");
     const Gguf file = Gguf::open(folder.path() / "x.gguf");

@@ -1,7 +1,5 @@
 #include "deskhand/train/frozen_base.h"
 
-#include <initializer_list>
-
 #include "deskhand/ops/quantize.h"
 
 namespace deskhand {
@@ -26,12 +24,13 @@ std::int64_t held_bytes(ConstView matrix, FrozenBase how) {
 DecoderWeights hold_base(const Backend& on, const Decoder& base, FrozenBase how) {
   DecoderWeights held = base.weights().views();
   for (DecoderLayer& layer : held.layers)
-    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.gate, &layer.up, &layer.down}) {
-      const DType type = held_type(linear->weight, how);
-      if (type == linear->weight.type()) continue;
-      Tensor& blocks = held.owned.emplace_back(type, linear->weight.shape());
-      quantize(on, blocks, linear->weight);
-      linear->weight = blocks.view();
+    for (const LayerLinear& at : kLayerLinears) {
+      ConstView& weight = (layer.*at.linear).weight;
+      const DType type = held_type(weight, how);
+      if (type == weight.type()) continue;
+      Tensor& blocks = held.owned.emplace_back(type, weight.shape());
+      quantize(on, blocks, weight);
+      weight = blocks.view();
       base.release_file();  // a matrix at a time: never the whole of both in memory
     }
   return held;

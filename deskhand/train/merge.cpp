@@ -11,10 +11,6 @@
 namespace deskhand {
 namespace {
 
-std::string layer_of(const std::string& tensor) {
-  return tensor.substr(0, tensor.rfind('.'));
-}
-
 // weight, rows [first, ...) of (O, I), += scale B (O, R) A (R, I), row by row.
 void add_pair(const Backend& on, View weight, const LoraPair& pair, std::int64_t first) {
   const auto a = pair.a.floats(), b = pair.b.floats().subspan(static_cast<std::size_t>(first * pair.a.shape()[0]));

@@ -2,41 +2,19 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <fstream>
-#include <numeric>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/model/safetensors.h"
+#include "deskhand/train/testing.h"
 #include "tests/temporary_folder.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
-
-Backend plain_backend() {
-  return {.kind = Backend::Kind::kReference};
-}
-
-Tensor logits_of(const Decoder& decoder, std::span<const std::int32_t> prompt) {
-  const auto count = static_cast<std::int32_t>(prompt.size());
-  auto buffers = decoder.make_buffers({.tokens = 64, .positions = 64});
-  std::vector<std::int32_t> rows(prompt.size());
-  std::iota(rows.begin(), rows.end(), 0);
-  const std::vector<std::int32_t> bounds = {0, count};
-  Tensor logits(DType::kF32, {count, decoder.config().vocabulary});
-  decoder.forward_packed(plain_backend(), buffers, prompt, bounds, rows, logits);
-  return logits;
-}
-
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, static_cast<double>(std::abs(a[i] - b[i])));
-  return largest;
-}
+using testing::kGolden, testing::plain_backend, testing::base_of, testing::logits_of, testing::largest_difference;
 
 }  // namespace
 
@@ -45,9 +23,7 @@ TEST_CASE("a merged model answers as peft's does: pairs, head, norms, a tied hea
     CAPTURE(name);
     const TemporaryFolder folder;
     const fs::path golden = kGolden / "adapters" / name;
-    std::string model = read_text_file(golden / "base.txt");
-    model.pop_back();
-    const Decoder base = Decoder::load(kGolden / "models" / model);
+    const Decoder base = Decoder::load(kGolden / "models" / base_of(name));
     write_merged(plain_backend(), base, read_adapter(golden), folder.path(), DType::kF32, name[0] == 'q' ? 60000 : 1 << 30);
     CHECK(fs::exists(folder.path() / "model.safetensors.index.json") == (name[0] == 'q'));
     const Decoder merged = Decoder::load(folder.path());

@@ -85,12 +85,6 @@ TrainingPass::Batch batch_of(const PackedPass& pass) {
   return {.tokens = pass.tokens, .bounds = pass.bounds, .rows = pass.rows, .targets = pass.targets, .shared = pass.shared};
 }
 
-void add(HeadLoss& sums, const HeadLoss& more) {
-  sums.loss += more.loss;
-  sums.entropy += more.entropy;
-  sums.correct += more.correct;
-}
-
 // Where a sitting begins.
 struct Start {
   TrainingState state;
@@ -267,7 +261,7 @@ class Sitting {
     HeadLoss sums;
     std::int64_t targets = 0;
     for (const PackedPass& pass : validation_) {
-      add(sums, learner_->evaluate(pass));
+      sums += learner_->evaluate(pass);
       targets += static_cast<std::int64_t>(pass.targets.size());
       if (is_asked_to_stop()) return std::nullopt;
     }
@@ -307,7 +301,7 @@ class Sitting {
     learner_->clear_gradients();
     HeadLoss sums;
     for (const PackedPass& pass : passes) {
-      add(sums, learner_->learn(pass, options));
+      sums += learner_->learn(pass, options);
       options.first_row += static_cast<std::uint32_t>(pass.tokens.size());
     }
     const GradientNorm norm = learner_->norm();

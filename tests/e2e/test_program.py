@@ -4,20 +4,19 @@ Models come from DESKHAND_MODELS (or the default folder); tests that need one sa
 """
 import csv
 import json
-import math
 import os
-import random
 import re
 import shutil
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
+
+import tiny_model
 
 PROGRAM, SOURCE = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 SAMPLE, SHARED = SOURCE / "sample", SOURCE.parent / "shared" / "data"
@@ -407,36 +406,6 @@ class Training(Folder):
     HEADER = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
     QUICK = ["--set", "data.batch=4", "--set", "data.cases=1", "--set", "data.max_tokens=1024", "--set", "optimizer.learning_rate=1e-2", "--set", "data.validation_share=0.2"]
 
-    def tiny_model(self):
-        """Qwen2's architecture with random weights and the golden tokenizer: everything a decoder's folder has."""
-        folder = self.folder / "tiny"
-        folder.mkdir()
-        width, hidden, vocabulary, layers, heads, kv = 32, 48, 603, 2, 4, 2
-        (folder / "config.json").write_text(json.dumps({
-            "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": width, "intermediate_size": hidden, "num_hidden_layers": layers,
-            "num_attention_heads": heads, "num_key_value_heads": kv, "vocab_size": vocabulary, "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-            "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": 602}))
-        shutil.copy(SOURCE / "tests/golden/text/qwen2/tokenizer.json", folder)
-        shutil.copy(SOURCE / "tests/golden/text/chat/qwen2.5.jinja", folder / "chat_template.jinja")
-        (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
-        head = width // heads
-        shapes = {"model.embed_tokens.weight": [vocabulary, width], "model.norm.weight": [width]}
-        for layer in range(layers):
-            name = f"model.layers.{layer}."
-            shapes |= {name + "input_layernorm.weight": [width], name + "post_attention_layernorm.weight": [width]}
-            for part, rows in (("q", heads), ("k", kv), ("v", kv)):
-                shapes |= {f"{name}self_attn.{part}_proj.weight": [rows * head, width], f"{name}self_attn.{part}_proj.bias": [rows * head]}
-            shapes |= {name + "self_attn.o_proj.weight": [width, heads * head], name + "mlp.gate_proj.weight": [hidden, width], name + "mlp.up_proj.weight": [hidden, width], name + "mlp.down_proj.weight": [width, hidden]}
-        random_state, header, data = random.Random(1), {}, b""
-        for name, shape in shapes.items():
-            count = math.prod(shape)
-            values = [1.0] * count if "norm" in name else [random_state.gauss(0, 0.1) for _ in range(count)]
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * count]}
-            data += struct.pack(f"<{count}f", *values)
-        text = json.dumps(header).encode()
-        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
-        return folder
-
     def desk_to_train(self, rows=None, split=True):
         table = self.folder / "tickets.csv"
         if rows is None:   # near copies in pairs, told apart by a number alone
@@ -448,7 +417,7 @@ class Training(Folder):
         self.change("test_share = 0.05", "test_share = 0.2")
         self.change('method = "random"', 'method = "grouped"')
         if not (self.folder / "tiny").exists():
-            self.tiny_model()
+            tiny_model.write_model(self.folder / "tiny", SOURCE / "tests/golden", positions=2048, tied=True)
         run("--desk", self.desk, "prepare")
         if split:
             run("--desk", self.desk, "split", "--force")

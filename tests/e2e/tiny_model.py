@@ -28,8 +28,8 @@ def matrix(source, outputs, inputs, scale):
     return (outputs, inputs), [source.gauss(0, scale) for _ in range(outputs * inputs)]
 
 
-def write_model(folder, golden, head=None):
-    """golden: tests/golden. head: values of lm_head instead of random ones."""
+def write_model(folder, golden, head=None, positions=8192, tied=False):
+    """golden: tests/golden. head: values of lm_head instead of random ones. tied: the embedding is the head."""
     folder.mkdir(parents=True)
     source = random.Random(7)
     tensors = {"model.embed_tokens.weight": matrix(source, VOCABULARY, WIDTH, 1), "model.norm.weight": ((WIDTH,), [1.0] * WIDTH),
@@ -42,10 +42,12 @@ def write_model(folder, golden, head=None):
             tensors[f"{name}{linear}.weight"] = matrix(source, outputs, inputs, 1 / math.sqrt(inputs))
             if linear in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
                 tensors[f"{name}{linear}.bias"] = ((outputs,), [source.gauss(0, 0.1) for _ in range(outputs)])
+    if tied:
+        del tensors["lm_head.weight"]
     write_safetensors(folder / "model.safetensors", tensors)
     config = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": FEED_FORWARD,
               "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
-              "max_position_embeddings": 8192, "tie_word_embeddings": False, "bos_token_id": 600, "eos_token_id": 602}
+              "max_position_embeddings": positions, "tie_word_embeddings": tied, "bos_token_id": 600, "eos_token_id": 602}
     (folder / "config.json").write_text(json.dumps(config))
     shutil.copy(golden / "text/qwen2/tokenizer.json", folder / "tokenizer.json")
     chat = (golden / "text/chat/qwen2.5.jinja").read_text(encoding="utf-8")
