@@ -505,8 +505,8 @@ std::int64_t frozen_bytes(const Decoder& base, const Recipe& recipe) {
 }  // namespace
 
 TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const Recipe& recipe) {
-  const Packing packing = packing_of(data.training, recipe);
   check_data(data, base.config());
+  const Packing packing = packing_of(data.training, recipe);
   TrainingPlan plan{.steps = total_steps(packing, recipe.run)};
   for (const StepPlan& step : packing.epoch(0)) {
     ++plan.steps_in_epoch;
@@ -524,8 +524,8 @@ TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const 
 }
 
 double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe) {
-  const Packing packing = packing_of(data.training, recipe);
   check_data(data, base.config());
+  const Packing packing = packing_of(data.training, recipe);
   std::vector<PackedPass> passes;
   for (const StepPlan& step : packing.epoch(0))
     for (const PassPlan& plan : step) passes.push_back(pack(data.training, plan, packing.shared()));
