@@ -1,4 +1,4 @@
-// out = a + b, element by element; all of one shape, f32. out may be a or b.
+// out = a + b, element by element; all of one shape and one type of activations. out may be a or b.
 #pragma once
 #include "deskhand/ops/backend.h"
 

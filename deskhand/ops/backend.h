@@ -65,6 +65,11 @@ struct Backend {
   CudaContext* cuda = nullptr;  // not owned; the GPU of kCuda, where all tensors that an op is given then are
 };
 
+// What activations and their gradients may be held in: f32, on CUDA bf16 too; all those of one op in one type.
+inline bool is_activation(const Backend& on, DType type) {
+  return type == DType::kF32 || (type == DType::kBF16 && on.kind == Backend::Kind::kCuda);
+}
+
 void require_cpu(const Backend& on);  // asserts that the CPU's kernels can run and are wanted
 
 }  // namespace deskhand

@@ -17,7 +17,7 @@ struct Dropout {
   std::uint32_t first_row = 0;  // rows of the step that earlier passes had, where gradients are accumulated
 };
 
-// x, out (N, I) f32; out may be x.
+// x, out (N, I), activations of one type; out may be x.
 void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into = Into::kOverwrite);
 
 namespace reference {

@@ -4,7 +4,7 @@ namespace deskhand {
 
 void gelu(const Backend& on, View out, ConstView x) {
   DESKHAND_ASSERT(out.shape() == x.shape(), "(N, F) of out and x");
-  DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32, "f32");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && out.type() == x.type(), "activations of one type");
   if (on.kind == Backend::Kind::kReference) return reference::gelu(out, x);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::gelu(on, out, x);

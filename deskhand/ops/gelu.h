@@ -1,4 +1,5 @@
-// out = x (1 + erf(x / sqrt 2)) / 2, the exact form that BERT uses (Hendrycks and Gimpel, 2016). Both (N, F) f32; out may be x.
+// out = x (1 + erf(x / sqrt 2)) / 2, the exact form that BERT uses (Hendrycks and Gimpel, 2016). Both (N, F), activations of one type; out
+// may be x.
 #pragma once
 #include "deskhand/ops/backend.h"
 

@@ -7,18 +7,11 @@
 namespace deskhand {
 namespace {
 
-enum Slot : int { kLogits = 13 };  // above those of the products
+enum Slot : int { kLogits = 13 };                  // above those of the products
+constexpr std::int64_t kLogitBytes = 128ll << 20;  // of logits at a time
 
 void check_targets(std::span<const std::int32_t> targets, std::int64_t vocabulary) {
   for (const std::int32_t target : targets) DESKHAND_ASSERT(target >= 0 && target < vocabulary, "targets that the vocabulary has");
-}
-
-View logits_memory(const Backend& on, std::int64_t rows, std::int64_t vocabulary) {
-  if constexpr (kCudaBuilt)
-    if (on.kind == Backend::Kind::kCuda) return cuda::logits_memory(on, rows, vocabulary);
-  require_cpu(on);
-  const std::int64_t count = rows * vocabulary;
-  return {std::span(on.workspace->get<float>(kLogits, count), static_cast<std::size_t>(count)), {rows, vocabulary}};
 }
 
 }  // namespace
@@ -38,11 +31,12 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options) {
   DESKHAND_ASSERT(
-      hidden.type() == DType::kF32 && hidden.shape().rank() == 2 && hidden.shape()[0] == static_cast<std::int64_t>(targets.size()),
-      "(M, C) f32 of hidden");
+      is_activation(on, hidden.type()) && hidden.shape().rank() == 2 && hidden.shape()[0] == static_cast<std::int64_t>(targets.size()),
+      "(M, C) of hidden");
   DESKHAND_ASSERT(weight.shape().rank() == 2 && weight.shape()[1] == hidden.shape()[1], "(V, C) of weight");
-  DESKHAND_ASSERT(gradients.d_hidden.empty() || (gradients.d_hidden.type() == DType::kF32 && gradients.d_hidden.shape() == hidden.shape()),
-                  "(M, C) f32 of d_hidden");
+  DESKHAND_ASSERT(
+      gradients.d_hidden.empty() || (gradients.d_hidden.type() == hidden.type() && gradients.d_hidden.shape() == hidden.shape()),
+      "(M, C) of d_hidden, of hidden's type");
   DESKHAND_ASSERT(gradients.d_weight.empty() || (gradients.d_weight.type() == DType::kF32 && gradients.d_weight.shape() == weight.shape()),
                   "(V, C) f32 of d_weight");
   const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
@@ -50,9 +44,14 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
   if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale);
   HeadLoss total;
   if (tokens == 0) return total;
-  const std::int64_t most = std::max<std::int64_t>(1, options.logit_bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))));
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::head_loss(on, gradients, hidden, weight, targets, options);
+  require_cpu(on);
+  const std::int64_t bytes = options.logit_bytes > 0 ? options.logit_bytes : kLogitBytes;
+  const std::int64_t most = std::max<std::int64_t>(1, bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))));
   const std::int64_t passes = (tokens + most - 1) / most, rows = (tokens + passes - 1) / passes;
-  const View memory = logits_memory(on, rows, vocabulary);
+  const View memory(std::span(on.workspace->get<float>(kLogits, rows * vocabulary), static_cast<std::size_t>(rows * vocabulary)),
+                    {rows, vocabulary});
   for (std::int64_t first = 0; first < tokens; first += rows) {
     const std::int64_t count = std::min(rows, tokens - first);
     const View logits = memory.rows(0, count);

@@ -20,8 +20,9 @@ struct HeadLoss {
 };
 
 struct HeadLossOptions {
-  float scale = 1;                         // of gradients: 1 / all target tokens of the optimizer's step; the sums are not scaled
-  std::int64_t logit_bytes = 128ll << 20;  // of logits at a time; one token's row at least. Results depend on it in the last bits alone
+  float scale = 1;  // of gradients: 1 / all target tokens of the optimizer's step; the sums are not scaled
+  // Of logits at a time, one token's row at least; 0: what suits the backend. Results depend on it in the last bits alone.
+  std::int64_t logit_bytes = 0;
 };
 
 struct HeadGradients {
@@ -29,7 +30,8 @@ struct HeadGradients {
   View d_weight;  // (V, C) f32 added to; empty: the head is frozen
 };
 
-// hidden (M, C) f32, weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be hidden. The products
+// hidden (M, C) f32, or bf16 on CUDA, and d_hidden of its type; weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be
+// hidden. The products
 // are `linear`'s and its backward's, with Backend::compute as they have it.
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options = {});
@@ -46,7 +48,8 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
 }
 namespace cuda {
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
-View logits_memory(const Backend& on, std::int64_t rows, std::int64_t vocabulary);  // (rows, vocabulary) f32 of scratch
+HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
+                   std::span<const std::int32_t> targets, HeadLossOptions options);
 }  // namespace cuda
 
 }  // namespace deskhand

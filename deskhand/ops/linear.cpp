@@ -3,12 +3,11 @@
 namespace deskhand {
 
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
-  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2, "(N, I) f32 of x");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && x.shape().rank() == 2, "(N, I) of x");
   for (const LinearPart& part : parts) {
     DESKHAND_ASSERT(part.weight.shape().rank() == 2 && part.weight.shape()[1] == x.shape()[1], "(O, I) of weight");
     DESKHAND_ASSERT(part.weight.type() != DType::kI32 && part.weight.type() != DType::kI8, "a type of weights");
-    DESKHAND_ASSERT(part.out.type() == DType::kF32 && (part.out.shape() == Shape{x.shape()[0], part.weight.shape()[0]}),
-                    "(N, O) f32 of out");
+    DESKHAND_ASSERT(part.out.type() == x.type() && (part.out.shape() == Shape{x.shape()[0], part.weight.shape()[0]}), "(N, O) of out");
     DESKHAND_ASSERT(part.bias.empty() || (part.bias.type() == DType::kF32 && part.bias.shape().elements() == part.weight.shape()[0]),
                     "(O) f32 of bias");
   }
@@ -20,10 +19,10 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
 }
 
 void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into) {
-  DESKHAND_ASSERT(d_out.type() == DType::kF32 && d_out.shape().rank() == 2, "(N, O) f32 of d_out");
+  DESKHAND_ASSERT(is_activation(on, d_out.type()) && d_out.shape().rank() == 2, "(N, O) of d_out");
   DESKHAND_ASSERT(weight.shape().rank() == 2 && weight.shape()[0] == d_out.shape()[1], "(O, I) of weight");
   DESKHAND_ASSERT(weight.type() != DType::kI32 && weight.type() != DType::kI8, "a type of weights");
-  DESKHAND_ASSERT(d_x.type() == DType::kF32 && (d_x.shape() == Shape{d_out.shape()[0], weight.shape()[1]}), "(N, I) f32 of d_x");
+  DESKHAND_ASSERT(d_x.type() == d_out.type() && (d_x.shape() == Shape{d_out.shape()[0], weight.shape()[1]}), "(N, I) of d_x");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_input(d_x, d_out, weight, into);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::linear_backward_input(on, d_x, d_out, weight, into);
@@ -32,8 +31,8 @@ void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstVi
 }
 
 void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x) {
-  DESKHAND_ASSERT(d_out.type() == DType::kF32 && d_out.shape().rank() == 2, "(N, O) f32 of d_out");
-  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2 && x.shape()[0] == d_out.shape()[0], "(N, I) f32 of x");
+  DESKHAND_ASSERT(is_activation(on, d_out.type()) && d_out.shape().rank() == 2, "(N, O) of d_out");
+  DESKHAND_ASSERT(x.type() == d_out.type() && x.shape().rank() == 2 && x.shape()[0] == d_out.shape()[0], "(N, I) of x");
   DESKHAND_ASSERT(d_weight.type() == DType::kF32 && (d_weight.shape() == Shape{d_out.shape()[1], x.shape()[1]}), "(O, I) f32 of d_weight");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_weight(d_weight, d_out, x);
   if constexpr (kCudaBuilt)
@@ -43,7 +42,7 @@ void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, C
 }
 
 void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out) {
-  DESKHAND_ASSERT(d_out.type() == DType::kF32 && d_out.shape().rank() == 2, "(N, O) f32 of d_out");
+  DESKHAND_ASSERT(is_activation(on, d_out.type()) && d_out.shape().rank() == 2, "(N, O) of d_out");
   DESKHAND_ASSERT(d_bias.type() == DType::kF32 && d_bias.shape().elements() == d_out.shape()[1], "(O) f32 of d_bias");
   if (on.kind == Backend::Kind::kReference) return reference::linear_backward_bias(d_bias, d_out);
   if constexpr (kCudaBuilt)

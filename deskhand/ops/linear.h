@@ -1,5 +1,6 @@
-// out (N, O) = x (N, I) weight^T + bias: the product that an engine lives on. x and out f32; weight (O, I) of any dtype, bias (O) f32 or
-// none. Several products of one x are given together: q, k and v, or gate and up, cost one pass over x and one meeting of the threads.
+// out (N, O) = x (N, I) weight^T + bias: the product that an engine lives on. x and out are activations of one type; weight (O, I) of any
+// dtype, bias (O) f32 or none. Several products of one x are given together: q, k and v, or gate and up, cost one pass over x and one
+// meeting of the threads.
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"
@@ -18,11 +19,11 @@ inline void linear(const Backend& on, View out, ConstView x, ConstView weight, C
   linear(on, {&part, 1}, x);
 }
 
-// Backward for the input: d_x (N, I) = d_out (N, O) weight. Weights of any type are widened to f32, a panel at a time; Compute::kBF16
-// rounds weight and d_out to bf16 first. The input itself is not needed: a frozen layer keeps none. Layers that share x: the second on,
-// kAdd.
+// Backward for the input: d_x (N, I) = d_out (N, O) weight, activations of one type. Weights of any type are widened to f32, a panel at
+// a time; Compute::kBF16 rounds weight and d_out to bf16 first, and so does CUDA where activations are bf16. The input itself is not
+// needed: a frozen layer keeps none. Layers that share x: the second on, kAdd.
 void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into = Into::kOverwrite);
-// Backward for trained weights: d_weight (O, I) f32 += d_out^T x, in f32 whatever Backend::compute says.
+// Backward for trained weights: d_weight (O, I) f32 += d_out^T x, with sums in f32 whatever Backend::compute says.
 void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x);
 // d_bias (O) f32 += the columns' sums of d_out.
 void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out);

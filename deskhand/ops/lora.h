@@ -1,4 +1,5 @@
-// Low-rank adapters (Hu et al., 2021): out += scale (dropout(x) a^T) b^T beside a frozen linear. All f32.
+// Low-rank adapters (Hu et al., 2021): out += scale (dropout(x) a^T) b^T beside a frozen linear. The pair and its
+// gradients are f32; x, out, low and their gradients are activations of one type.
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/dropout.h"

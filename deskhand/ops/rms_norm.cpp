@@ -6,7 +6,7 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
   DESKHAND_ASSERT(out.shape() == x.shape() && x.shape().rank() >= 1, "(N, C) of out and x");
   DESKHAND_ASSERT(weight.shape().elements() == x.shape().last(), "one weight a column");
   DESKHAND_ASSERT(rstd.empty() || rstd.shape().elements() == x.shape().rows(), "one rstd a row");
-  DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32 && weight.type() == DType::kF32, "f32");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && out.type() == x.type() && weight.type() == DType::kF32, "activations, f32 of weight");
   if (on.kind == Backend::Kind::kReference) return reference::rms_norm(out, x, weight, epsilon, rstd);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::rms_norm(on, out, x, weight, epsilon, rstd);
@@ -16,9 +16,9 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
 
 void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, ConstView d_out, ConstView x, ConstView weight,
                        ConstView rstd) {
-  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2 && d_out.type() == DType::kF32 && d_out.shape() == x.shape(),
-                  "(N, C) f32 of x and d_out");
-  DESKHAND_ASSERT(gradients.d_x.type() == DType::kF32 && gradients.d_x.shape() == x.shape(), "(N, C) f32 of d_x");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && x.shape().rank() == 2 && d_out.type() == x.type() && d_out.shape() == x.shape(),
+                  "(N, C) of x and d_out");
+  DESKHAND_ASSERT(gradients.d_x.type() == x.type() && gradients.d_x.shape() == x.shape(), "(N, C) of d_x");
   DESKHAND_ASSERT(weight.type() == DType::kF32 && weight.shape().elements() == x.shape()[1], "(C) f32 of weight");
   DESKHAND_ASSERT(rstd.type() == DType::kF32 && rstd.shape().elements() == x.shape()[0], "(N) f32 of rstd");
   DESKHAND_ASSERT(

@@ -1,5 +1,5 @@
-// out = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + epsilon), a row at a time (Zhang and Sennrich, 2019). x, out (N, C) f32; weight (C)
-// f32. `rstd` (N) f32 is written if given: backward needs it. out may be x.
+// out = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + epsilon), a row at a time (Zhang and Sennrich, 2019). x, out (N, C), activations of
+// one type; weight (C) f32. `rstd` (N) f32 is written if given: backward needs it. out may be x.
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"

@@ -3,7 +3,7 @@
 namespace deskhand {
 
 void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse) {
-  DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 3 && x.shape()[2] % 2 == 0, "(N, H, D) f32, D even");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && x.shape().rank() == 3 && x.shape()[2] % 2 == 0, "(N, H, D), D even");
   DESKHAND_ASSERT(static_cast<std::int64_t>(positions.size()) == x.shape()[0], "a position a token");
   DESKHAND_ASSERT(table.cosine.shape() == table.sine.shape() && table.cosine.shape().last() == x.shape()[2] / 2,
                   "(P, D/2) of cosine and sine");

@@ -1,4 +1,4 @@
-// Rotary position embedding (Su et al., 2021), in place on x (N, H, D): pairs of elements turn by position * frequency.
+// Rotary position embedding (Su et al., 2021), in place on x (N, H, D), activations: pairs of elements turn by position * frequency.
 // kHalves pairs d with d + D/2 (Hugging Face layout), kNeighbours 2d with 2d + 1 (GGUF's layout of the Llama family).
 #pragma once
 #include "deskhand/ops/backend.h"

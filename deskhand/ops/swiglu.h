@@ -1,4 +1,4 @@
-// out = silu(gate) * up, the decoder's feed-forward gate (Shazeer, 2020). All (N, F) f32; out may be gate or up.
+// out = silu(gate) * up, the decoder's feed-forward gate (Shazeer, 2020). All (N, F), activations of one type; out may be gate or up.
 #pragma once
 #include "deskhand/ops/backend.h"
 

@@ -1,13 +1,19 @@
-// Bound by memory: 12 bytes an element.
+// Bound by memory: three elements moved for one.
 #include "deskhand/ops/add.h"
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/map.cuh"
 
 namespace deskhand::cuda {
+namespace {
+
+struct Sum {
+  __device__ void operator()(float* out, const float* in) const { out[0] = in[0] + in[1]; }
+};
+
+}  // namespace
 
 void add(const Backend& on, View out, ConstView a, ConstView b) {
   require_gpu(on, {out, a, b});
-  for_each(on, out.shape().elements(),
-           [to = pointer(out), x = pointer(a), y = pointer(b)] __device__(std::int64_t i) { to[i] = x[i] + y[i]; });
+  with_type(out.type(), [&](auto type) { map<decltype(type)>(on, out.shape().elements(), {out}, {a, b}, Sum()); });
 }
 
 }  // namespace deskhand::cuda

@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(kTile) d_key_kernel(Heads at, Forward in, floa
 
 Heads heads_of(const Backend& on, const Shape& q, const Shape& k, std::span<const std::int32_t> bounds, const AttentionOptions& options) {
   DESKHAND_ASSERT(q[2] <= kTile * kMostColumns && q[1] < 65536, "heads that the kernels have room for");
-  return {.bounds = on.cuda->upload(kIndices, bounds),
+  return {.bounds = on.cuda->upload(kBounds, bounds),
           .sequences = static_cast<int>(bounds.size()) - 1,
           .first_row = bounds.front(),
           .heads = q[1],

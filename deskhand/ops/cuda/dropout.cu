@@ -1,7 +1,7 @@
 // A thread draws once for eight neighbours of a row, the very bits that the CPU draws.
 #include <cmath>
 
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/dropout.h"
 
 namespace deskhand::cuda {
@@ -19,31 +19,58 @@ __device__ uint4 philox(uint4 counter, uint2 key) {
   return counter;
 }
 
+struct Draw {
+  std::uint32_t falls;  // of 65536
+  float scale;          // of what stays
+  std::uint32_t first_row, layer, step;
+  uint2 key;
+};
+
+template <class T>
+__global__ void dropout_kernel(T* out, const T* x, std::int64_t rows, std::int64_t width, Draw draw, bool packs, bool add) {
+  const std::int64_t groups = (width + kDraws - 1) / kDraws, number = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (number >= rows * groups) return;
+  const std::int64_t row = number / groups, group = number % groups, at = row * width + group * kDraws;
+  const uint4 drawn =
+      philox(make_uint4(draw.first_row + static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(group), draw.layer, draw.step), draw.key);
+  const std::uint32_t words[] = {drawn.x, drawn.y, drawn.z, drawn.w};
+  const auto kept = [&](int i, float value) { return (words[i / 2] >> (i % 2 * 16) & 0xffff) < draw.falls ? 0 : value * draw.scale; };
+  if (packs) {
+    float values[kDraws], before[kDraws];
+    load(values, x + at);
+    if (add) load(before, out + at);
+#pragma unroll
+    for (int i = 0; i < kDraws; ++i) values[i] = kept(i, values[i]) + (add ? before[i] : 0);
+    store(out + at, values);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kDraws; ++i)
+    if (group * kDraws + i < width)
+      out[at + i] = narrowed<T>(kept(i, widened(x[at + i])) + (add ? widened(out[at + i]) : 0));
+}
+
 }  // namespace
 
 void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, Into into) {
   require_gpu(on, {out, x});
-  const std::int64_t width = x.shape()[1], groups = (width + kDraws - 1) / kDraws;
+  constexpr int kThreads = 256;
+  const std::int64_t rows = x.shape()[0], width = x.shape()[1], groups = (width + kDraws - 1) / kDraws;
+  if (rows * groups == 0) return;
   const auto falls = static_cast<std::uint32_t>(std::floor(dropped.probability * 65536.0 + 0.5));
-  const auto scale = static_cast<float>(65536.0 / (65536.0 - falls));
-  for_each(on, x.shape()[0] * groups,
-           [to = pointer(out), in = pointer(x), width, groups, falls, scale, add = into == Into::kAdd, first_row = dropped.first_row,
-            layer = dropped.layer, step = dropped.step, low = static_cast<std::uint32_t>(dropped.seed),
-            high = static_cast<std::uint32_t>(dropped.seed >> 32)] __device__(std::int64_t number) {
-             const std::int64_t row = number / groups, group = number % groups;
-             const uint4 drawn =
-                 philox(make_uint4(first_row + static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(group), layer, step),
-                        make_uint2(low, high));
-             const std::uint32_t words[] = {drawn.x, drawn.y, drawn.z, drawn.w};
-#pragma unroll
-             for (int i = 0; i < kDraws; ++i) {
-               if (group * kDraws + i >= width) break;
-               const std::int64_t at = row * width + group * kDraws + i;
-               const std::uint32_t draw = words[i / 2] >> (i % 2 * 16) & 0xffff;
-               const float value = draw < falls ? 0 : in[at] * scale;
-               to[at] = add ? to[at] + value : value;
-             }
-           });
+  const Draw draw{.falls = falls,
+                  .scale = static_cast<float>(65536.0 / (65536.0 - falls)),
+                  .first_row = dropped.first_row,
+                  .layer = dropped.layer,
+                  .step = dropped.step,
+                  .key = make_uint2(static_cast<std::uint32_t>(dropped.seed), static_cast<std::uint32_t>(dropped.seed >> 32))};
+  with_type(x.type(), [&](auto type) {
+    using T = decltype(type);
+    const bool packs = width % kDraws == 0 && is_aligned(out.data()) && is_aligned(x.data());
+    dropout_kernel<<<blocks_for(rows * groups, kThreads), kThreads, 0, stream(on)>>>(pointer<T>(out), pointer<T>(x), rows, width, draw, packs,
+                                                                                     into == Into::kAdd);
+  });
+  check_launch();
 }
 
 }  // namespace deskhand::cuda

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "deskhand/ops/cuda/dequantize.cuh"
+#include "deskhand/ops/cuda/map.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -12,14 +13,15 @@ namespace {
 constexpr int kThreads = 256;
 
 // A block a distinct token: its rows of d_out in their order, so that the sums do not depend on chance.
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    embed_backward_kernel(float* d_table, const float* d_out, const std::int32_t* tokens, const std::int32_t* order,
+    embed_backward_kernel(float* d_table, const T* d_out, const std::int32_t* tokens, const std::int32_t* order,
                           const std::int32_t* begins, std::int64_t width) {
   const std::int32_t begin = begins[blockIdx.x], end = begins[blockIdx.x + 1];
   float* const to = d_table + tokens[order[begin]] * width;
   for (std::int64_t column = threadIdx.x; column < width; column += kThreads) {
     float sum = to[column];
-    for (std::int32_t i = begin; i < end; ++i) sum += d_out[order[i] * width + column];
+    for (std::int32_t i = begin; i < end; ++i) sum += widened(d_out[order[i] * width + column]);
     to[column] = sum;
   }
 }
@@ -28,7 +30,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void embed(const Backend& on, View out, std::span<const std::int32_t> tokens, ConstView table) {
   require_gpu(on, {out, table});
-  widen(on, pointer(out), table, static_cast<std::int64_t>(tokens.size()), on.cuda->upload(kIndices, tokens));
+  const std::int32_t* const index = on.cuda->upload(kIndices, tokens);
+  with_type(out.type(), [&](auto type) { widen(on, pointer<decltype(type)>(out), table, out.shape()[0], index); });
 }
 
 void embed_backward(const Backend& on, View d_table, std::span<const std::int32_t> tokens, ConstView d_out) {
@@ -44,8 +47,11 @@ void embed_backward(const Backend& on, View d_table, std::span<const std::int32_
   begins.push_back(count);
   order.insert(order.end(), begins.begin(), begins.end());
   const std::int32_t* const on_gpu = on.cuda->upload(kOrder, std::span<const std::int32_t>(order));
-  embed_backward_kernel<<<blocks_for(distinct, 1), kThreads, 0, stream(on)>>>(
-      pointer(d_table), pointer(d_out), on.cuda->upload(kIndices, tokens), on_gpu, on_gpu + count, d_table.shape()[1]);
+  const std::int32_t* const token = on.cuda->upload(kIndices, tokens);
+  with_type(d_out.type(), [&](auto type) {
+    embed_backward_kernel<<<blocks_for(distinct, 1), kThreads, 0, stream(on)>>>(pointer(d_table), pointer<decltype(type)>(d_out), token,
+                                                                                on_gpu, on_gpu + count, d_table.shape()[1]);
+  });
   check_launch();
 }
 

@@ -1,59 +1,88 @@
-// Cross-entropy: a block a row of logits, read twice and written once. Sums are in double: a vocabulary has 151 936 words.
+// Cross-entropy: a block a row of logits, which are read twice and written once. Sums are in double: a vocabulary has 151 936 words.
 #include "deskhand/ops/head_loss.h"
 
+#include <algorithm>
+#include <cfloat>
 #include <vector>
 
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/cuda/multiply.h"
+#include "deskhand/ops/linear.h"
 
 namespace deskhand::cuda {
 namespace {
 
 constexpr int kThreads = 512;
+constexpr std::int64_t kLogitBytes = 1ll << 30;  // 2 000 rows of Llama 3's vocabulary: enough for a product at full rate
 
 struct RowLoss {
   double loss, entropy;
   long long correct;
 };
 
-__global__ void __launch_bounds__(kThreads)
-    cross_entropy_kernel(RowLoss* found, float* logits, const std::int32_t* targets, std::int64_t vocabulary, float scale) {
+// Of words seen so far: the largest logit, the sums of e and of e (x - largest) with e = exp(x - largest), and how many words before the
+// target are as large as the largest.
+struct Seen {
+  float largest = -FLT_MAX;
+  double total = 0, weighted = 0;
+  int before = 0;
+
+  __device__ void raise(float to) {
+    const float below = largest - to, less = expf(below);
+    weighted = less == 0 ? 0 : (weighted + total * below) * less;
+    total *= less;
+    if (below < 0) before = 0;
+    largest = to;
+  }
+  __device__ void add(float x, bool is_before) {
+    if (x > largest) raise(x);
+    const float below = x - largest, e = expf(below);
+    total += e;
+    if (e != 0) weighted += static_cast<double>(e) * below;
+    before += is_before && below == 0;
+  }
+};
+
+// logits become d_logits = scale (softmax - target's one) of type T, row by row in the same memory: a bf16 row takes the first half of its
+// f32 row, and what is overwritten has been read by then.
+template <class T>
+__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(RowLoss* found, float* logits, const std::int32_t* targets,
+                                                                 std::int64_t vocabulary, float scale, bool wants_gradient) {
+  constexpr int kEach = 4;
   float* const values = logits + blockIdx.x * vocabulary;
   const std::int32_t target = targets[blockIdx.x];
   const float of_target = values[target];
-  float largest = -INFINITY;
-  for (std::int64_t i = threadIdx.x; i < vocabulary; i += kThreads) largest = fmaxf(largest, values[i]);
-  largest = of_block(largest, -INFINITY, Larger());
-  double total = 0, weighted = 0;  // sums of e and of e (x - largest), e = exp(x - largest)
-  int before = 0;                  // words before the target that are as large as the largest
-  for (std::int64_t i = threadIdx.x; i < vocabulary; i += kThreads) {
-    const float below = values[i] - largest, e = expf(below);
-    total += e;
-    if (e != 0) weighted += static_cast<double>(e) * below;
-    before += i < target && below == 0;
-  }
-  total = of_block(total);
-  weighted = of_block(weighted);
-  before = of_block(before);
+  Seen seen;
+  for (std::int64_t i = threadIdx.x; i < vocabulary; i += kThreads) seen.add(values[i], i < target);
+  const float largest = of_block(seen.largest, -FLT_MAX, Larger());
+  seen.raise(largest);
+  const double total = of_block(seen.total), weighted = of_block(seen.weighted);
+  const int before = of_block(seen.before);
   if (threadIdx.x == 0)
     found[blockIdx.x] = {log(total) + largest - of_target, log(total) - weighted / total, of_target == largest && before == 0};
+  if (!wants_gradient) return;
   const auto share = static_cast<float>(1 / total);
-  for (std::int64_t i = threadIdx.x; i < vocabulary; i += kThreads)
-    values[i] = scale * (expf(values[i] - largest) * share - (i == target ? 1.0f : 0.0f));
+  T* const to = reinterpret_cast<T*>(values);
+  for (std::int64_t first = 0; first < vocabulary; first += kThreads * kEach) {
+    float read[kEach];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const std::int64_t i = first + k * kThreads + threadIdx.x;
+      if (i < vocabulary) read[k] = values[i];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const std::int64_t i = first + k * kThreads + threadIdx.x;
+      if (i < vocabulary) to[i] = narrowed<T>(scale * (expf(read[k] - largest) * share - (i == target ? 1.0f : 0.0f)));
+    }
+  }
 }
 
-}  // namespace
-
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
-  require_gpu(on, {logits});
-  HeadLoss sum;
-  if (targets.empty()) return sum;
-  const auto rows = static_cast<std::int64_t>(targets.size());
-  auto* const found = on.cuda->scratch<RowLoss>(kSums, rows);
-  cross_entropy_kernel<<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, pointer(logits), on.cuda->upload(kIndices, targets),
-                                                                         logits.shape()[1], scale);
-  check_launch();
-  std::vector<RowLoss> parts(targets.size());
+HeadLoss sum_of(const Backend& on, const RowLoss* found, std::size_t rows) {
+  std::vector<RowLoss> parts(rows);
   on.cuda->download(std::as_writable_bytes(std::span(parts)), found);
+  HeadLoss sum;
   for (const RowLoss& part : parts) {
     sum.loss += part.loss;
     sum.entropy += part.entropy;
@@ -62,12 +91,69 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
   return sum;
 }
 
-View logits_memory(const Backend& on, std::int64_t rows, std::int64_t vocabulary) {
-  require_gpu(on, {});
-  return {on.cuda->scratch(kLogits, rows * vocabulary * static_cast<std::int64_t>(sizeof(float))),
-          DType::kF32,
-          {rows, vocabulary},
-          Device::kCuda};
+// What d_logits (rows, V) owe to the head and its input. bf16 ones take the first half of each row.
+void pull(const Backend& on, View d_hidden, View d_weight, ConstView d_logits, ConstView hidden, ConstView weight) {
+  if (hidden.type() == DType::kF32) {
+    if (!d_weight.empty()) cuda::linear_backward_weight(on, d_weight, d_logits, hidden);
+    if (!d_hidden.empty()) cuda::linear_backward_input(on, d_hidden, d_logits, weight, Into::kOverwrite);
+    return;
+  }
+  const std::int64_t vocabulary = weight.shape()[0], width = weight.shape()[1], step = 2 * vocabulary;
+  if (!d_weight.empty())
+    multiply(on, {.rows = vocabulary,
+                  .columns = width,
+                  .depth = hidden.shape()[0],
+                  .a = d_logits.data(),
+                  .a_step = step,
+                  .a_turned = true,
+                  .b = hidden.data(),
+                  .b_step = width,
+                  .c = d_weight.data(),
+                  .c_step = width,
+                  .type = Product::Type::kBF16,
+                  .add = true});
+  if (!d_hidden.empty()) multiply_by_weight(on, d_hidden, d_logits.data(), DType::kBF16, step, weight, Into::kOverwrite);
+}
+
+}  // namespace
+
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
+  require_gpu(on, {logits});
+  if (targets.empty()) return {};
+  const auto rows = static_cast<std::int64_t>(targets.size());
+  auto* const found = on.cuda->scratch<RowLoss>(kRowLosses, rows);
+  cross_entropy_kernel<float><<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, pointer(logits), on.cuda->upload(kIndices, targets),
+                                                                                logits.shape()[1], scale, true);
+  check_launch();
+  return sum_of(on, found, targets.size());
+}
+
+HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
+                   std::span<const std::int32_t> targets, HeadLossOptions options) {
+  require_gpu(on, {gradients.d_hidden, gradients.d_weight, hidden, weight});
+  const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
+  const std::int64_t bytes = options.logit_bytes > 0 ? options.logit_bytes : kLogitBytes;
+  const std::int64_t most = std::clamp<std::int64_t>(bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))), 1, tokens);
+  const std::int64_t passes = (tokens + most - 1) / most, rows = (tokens + passes - 1) / passes;
+  const View memory(on.cuda->scratch(kLogits, rows * vocabulary * static_cast<std::int64_t>(sizeof(float))), DType::kF32,
+                    {rows, vocabulary}, Device::kCuda);
+  const std::int32_t* const target = on.cuda->upload(kIndices, targets);
+  auto* const found = on.cuda->scratch<RowLoss>(kRowLosses, tokens);
+  const bool wants_gradient = !gradients.d_hidden.empty() || !gradients.d_weight.empty();
+  for (std::int64_t first = 0; first < tokens; first += rows) {
+    const std::int64_t count = std::min(rows, tokens - first);
+    const LinearPart part{memory.rows(0, count), weight, {}};
+    cuda::linear(on, {&part, 1}, hidden.rows(first, count));
+    with_type(hidden.type(), [&](auto type) {
+      using T = decltype(type);
+      cross_entropy_kernel<T><<<blocks_for(count, 1), kThreads, 0, stream(on)>>>(found + first, pointer(memory), target + first, vocabulary,
+                                                                                 options.scale, wants_gradient);
+      check_launch();
+    });
+    pull(on, gradients.d_hidden.empty() ? View() : gradients.d_hidden.rows(first, count), gradients.d_weight, memory.rows(0, count),
+         hidden.rows(first, count), weight);
+  }
+  return sum_of(on, found, targets.size());
 }
 
 }  // namespace deskhand::cuda

@@ -8,7 +8,7 @@
 namespace deskhand::cuda {
 
 // Scratch of CudaContext by use; those that one op holds at the same time differ.
-enum Slot : int { kWeights, kInputs, kDropped, kLow, kIndices, kOrder, kSums, kDelta, kLogits };
+enum Slot : int { kWeights, kInputs, kDropped, kLow, kIndices, kOrder, kSums, kDelta, kLogits, kRowLosses, kPositions, kBounds, kHalfA, kHalfB };
 
 inline cudaStream_t stream(const Backend& on) {
   return on.cuda->handles().stream.get();
@@ -79,29 +79,40 @@ __device__ T of_block(T value, T nothing = T{}, Combine combine = {}) {
   return value;
 }
 
-constexpr int kSumWidth = 32;  // columns of a block, and rows at a time
+constexpr int kSumWidth = 32;          // columns of a block
+constexpr int kSumRows = 8;            // rows at a time
+constexpr std::int64_t kSumRun = 256;  // rows that are one sum: whatever the card, the order is the same
 
+// part (runs of rows, columns)
 template <class Value>
-__global__ void column_sums_kernel(float* to, std::int64_t rows, std::int64_t columns, Value value) {
-  __shared__ float part[kSumWidth][kSumWidth + 1];
-  const std::int64_t column = std::int64_t{blockIdx.x} * kSumWidth + threadIdx.x;
+__global__ void column_sums_kernel(float* part, std::int64_t rows, std::int64_t columns, Value value) {
+  __shared__ float sums[kSumRows][kSumWidth];
+  const std::int64_t column = std::int64_t{blockIdx.x} * kSumWidth + threadIdx.x, first = blockIdx.y * kSumRun;
+  const std::int64_t end = min(first + kSumRun, rows);
   float sum = 0;
   if (column < columns)
-    for (std::int64_t row = threadIdx.y; row < rows; row += kSumWidth) sum += value(row, column);
-  part[threadIdx.y][threadIdx.x] = sum;
+    for (std::int64_t row = first + threadIdx.y; row < end; row += kSumRows) sum += value(row, column);
+  sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || column >= columns) return;
   sum = 0;
-  for (int i = 0; i < kSumWidth; ++i) sum += part[i][threadIdx.x];
-  to[column] += sum;
+  for (int i = 0; i < kSumRows; ++i) sum += sums[i][threadIdx.x];
+  part[blockIdx.y * columns + column] = sum;
 }
 
 // to[column] += the sum of value(row, column) over the rows, always in the same order.
 template <class Value>
 void add_column_sums(const Backend& on, float* to, std::int64_t rows, std::int64_t columns, Value value) {
   if (rows == 0 || columns == 0) return;
-  column_sums_kernel<<<blocks_for(columns, kSumWidth), dim3(kSumWidth, kSumWidth), 0, stream(on)>>>(to, rows, columns, value);
+  const unsigned runs = blocks_for(rows, kSumRun);
+  float* const part = on.cuda->scratch<float>(kSums, runs * columns);
+  column_sums_kernel<<<dim3(blocks_for(columns, kSumWidth), runs), dim3(kSumWidth, kSumRows), 0, stream(on)>>>(part, rows, columns, value);
   check_launch();
+  for_each(on, columns, [to, part, runs, columns] __device__(std::int64_t column) {
+    float sum = 0;
+    for (unsigned run = 0; run < runs; ++run) sum += part[run * columns + column];
+    to[column] += sum;
+  });
 }
 
 #endif

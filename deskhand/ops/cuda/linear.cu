@@ -1,10 +1,12 @@
-// Products by cuBLASLt. f32 weights: f32 throughout, without TF32. Others: kF32 widens them to f32; kAuto, kBF16 and kInt8 multiply in
-// bf16, inputs and weights rounded to it, sums in f32. What is not bf16 in memory is made so a panel of rows at a time.
+// Products by cuBLASLt. bf16 activations: all in bf16. f32 activations: f32 weights in f32 throughout, without TF32; others: kF32 widens
+// them to f32; kAuto, kBF16 and kInt8 multiply in bf16, inputs and weights rounded to it. Sums in f32. What does not lie in memory so is
+// made so a panel of rows at a time.
 #include "deskhand/ops/linear.h"
 
 #include <algorithm>
 
 #include "deskhand/ops/cuda/dequantize.cuh"
+#include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/cuda/multiply.h"
 
 namespace deskhand::cuda {
@@ -12,8 +14,8 @@ namespace {
 
 constexpr std::int64_t kPanelBytes = 64ll << 20;
 
-bool in_bf16(const Backend& on, DType type) {
-  return on.compute == Compute::kBF16 || (on.compute != Compute::kF32 && type != DType::kF32);
+bool in_bf16(const Backend& on, DType activations, DType weight) {
+  return activations == DType::kBF16 || on.compute == Compute::kBF16 || (on.compute != Compute::kF32 && weight != DType::kF32);
 }
 
 struct Matrix {
@@ -21,9 +23,9 @@ struct Matrix {
   Product::Type type;
 };
 
-// A view of f32, rounded to bf16 if need be.
+// Activations, rounded to bf16 if need be.
 Matrix inputs(const Backend& on, ConstView x, bool bf16) {
-  if (!bf16) return {x.data(), Product::Type::kF32};
+  if (!bf16 || x.type() == DType::kBF16) return {x.data(), product_type(x.type())};
   auto* const rounded = on.cuda->scratch<__nv_bfloat16>(kInputs, x.shape().elements());
   widen(on, rounded, x, x.shape().rows());
   return {rounded, Product::Type::kBF16};
@@ -49,6 +51,23 @@ void for_panels(const Backend& on, ConstView weight, bool bf16, const Work& work
   }
 }
 
+template <class T>
+void add_bias(const Backend& on, View out, ConstView bias) {
+  for_each(on, out.shape().elements(),
+           [to = pointer<T>(out), add = pointer(bias), outputs = out.shape()[1]] __device__(std::int64_t i) {
+             to[i] = narrowed<T>(widened(to[i]) + add[i % outputs]);
+           });
+}
+
+template <class T>
+void add_bias_gradient(const Backend& on, View d_bias, ConstView d_out) {
+  const std::int64_t outputs = d_out.shape()[1];
+  add_column_sums(on, pointer(d_bias), d_out.shape()[0], outputs,
+                  [d = pointer<T>(d_out), outputs] __device__(std::int64_t row, std::int64_t column) {
+                    return widened(d[row * outputs + column]);
+                  });
+}
+
 }  // namespace
 
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
@@ -58,7 +77,7 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   Matrix rounded{};
   for (const LinearPart& part : parts) {
     require_gpu(on, {part.out, part.weight, part.bias});
-    const bool bf16 = in_bf16(on, part.weight.type());
+    const bool bf16 = in_bf16(on, x.type(), part.weight.type());
     if (bf16 && !rounded.data) rounded = inputs(on, x, true);
     const Matrix in = bf16 ? rounded : inputs(on, x, false);
     const std::int64_t outputs = part.weight.shape()[0];
@@ -71,36 +90,41 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
                     .b = panel.data,
                     .b_step = width,
                     .b_turned = true,
-                    .c = pointer(part.out) + first,
+                    .c = part.out.data() + first * block_bytes(part.out.type()),
                     .c_step = outputs,
-                    .type = panel.type});
+                    .type = panel.type,
+                    .result = product_type(part.out.type())});
     });
     if (!part.bias.empty())
-      for_each(on, tokens * outputs,
-               [out = pointer(part.out), bias = pointer(part.bias), outputs] __device__(std::int64_t i) { out[i] += bias[i % outputs]; });
+      with_type(part.out.type(), [&](auto type) { add_bias<decltype(type)>(on, part.out, part.bias); });
   }
+}
+
+void multiply_by_weight(const Backend& on, View d_x, const void* d_out, DType type, std::int64_t step, ConstView weight, Into into) {
+  const std::int64_t tokens = d_x.shape()[0], width = weight.shape()[1];
+  const bool bf16 = in_bf16(on, type, weight.type());
+  DESKHAND_ASSERT(bf16 == (type == DType::kBF16), "gradients of the type that is multiplied");
+  for_panels(on, weight, bf16, [&](std::int64_t first, std::int64_t count, const Matrix& panel) {
+    multiply(on, {.rows = tokens,
+                  .columns = width,
+                  .depth = count,
+                  .a = static_cast<const std::byte*>(d_out) + first * block_bytes(type),
+                  .a_step = step,
+                  .b = panel.data,
+                  .b_step = width,
+                  .c = d_x.data(),
+                  .c_step = width,
+                  .type = panel.type,
+                  .result = product_type(d_x.type()),
+                  .add = into == Into::kAdd || first > 0});
+  });
 }
 
 void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into) {
   require_gpu(on, {d_x, d_out, weight});
-  const std::int64_t tokens = d_out.shape()[0], outputs = d_out.shape()[1], width = weight.shape()[1];
-  if (tokens == 0) return;
-  const bool bf16 = in_bf16(on, weight.type());
-  const Matrix in = inputs(on, d_out, bf16);
-  for_panels(on, weight, bf16, [&](std::int64_t first, std::int64_t count, const Matrix& panel) {
-    multiply(on,
-             {.rows = tokens,
-              .columns = width,
-              .depth = count,
-              .a = static_cast<const std::byte*>(in.data) + first * static_cast<std::int64_t>(bf16 ? sizeof(__nv_bfloat16) : sizeof(float)),
-              .a_step = outputs,
-              .b = panel.data,
-              .b_step = width,
-              .c = pointer(d_x),
-              .c_step = width,
-              .type = panel.type,
-              .add = into == Into::kAdd || first > 0});
-  });
+  if (d_out.shape()[0] == 0) return;
+  const bool bf16 = in_bf16(on, d_out.type(), weight.type());
+  multiply_by_weight(on, d_x, inputs(on, d_out, bf16).data, bf16 ? DType::kBF16 : DType::kF32, d_out.shape()[1], weight, into);
 }
 
 void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, ConstView x) {
@@ -114,16 +138,15 @@ void linear_backward_weight(const Backend& on, View d_weight, ConstView d_out, C
                 .a_turned = true,
                 .b = x.data(),
                 .b_step = x.shape()[1],
-                .c = pointer(d_weight),
+                .c = d_weight.data(),
                 .c_step = x.shape()[1],
+                .type = product_type(x.type()),
                 .add = true});
 }
 
 void linear_backward_bias(const Backend& on, View d_bias, ConstView d_out) {
   require_gpu(on, {d_bias, d_out});
-  const std::int64_t outputs = d_out.shape()[1];
-  add_column_sums(on, pointer(d_bias), d_out.shape()[0], outputs,
-                  [d = pointer(d_out), outputs] __device__(std::int64_t row, std::int64_t column) { return d[row * outputs + column]; });
+  with_type(d_out.type(), [&](auto type) { add_bias_gradient<decltype(type)>(on, d_bias, d_out); });
 }
 
 }  // namespace deskhand::cuda

@@ -36,7 +36,9 @@ void multiply(const Backend& on, const Product& p) {
   if (p.rows == 0 || p.columns == 0) return;
   DESKHAND_ASSERT(p.depth > 0, "a product of something");
   CudaHandles& handles = on.cuda->handles();
-  const cudaDataType_t type = p.type == Product::Type::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+  DESKHAND_ASSERT(p.result == Product::Type::kF32 || p.type == Product::Type::kBF16, "a bf16 result of bf16 factors");
+  const auto cuda_type = [](Product::Type of) { return of == Product::Type::kF32 ? CUDA_R_32F : CUDA_R_16BF; };
+  const cudaDataType_t type = cuda_type(p.type);
   cublasLtMatmulDesc_t made = nullptr;
   check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   MatmulDesc desc(made);
@@ -44,7 +46,7 @@ void multiply(const Backend& on, const Product& p) {
   set(desc, CUBLASLT_MATMUL_DESC_TRANSB, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N);
   const MatrixLayout first = p.b_turned ? layout(type, p.depth, p.columns, p.b_step) : layout(type, p.columns, p.depth, p.b_step);
   const MatrixLayout second = p.a_turned ? layout(type, p.rows, p.depth, p.a_step) : layout(type, p.depth, p.rows, p.a_step);
-  const MatrixLayout result = layout(CUDA_R_32F, p.columns, p.rows, p.c_step);
+  const MatrixLayout result = layout(cuda_type(p.result), p.columns, p.rows, p.c_step);
 
   const std::uint32_t a_align = alignment(p.a), b_align = alignment(p.b), c_align = alignment(p.c);
   const CudaHandles::ProductKey key{p.rows,
@@ -53,7 +55,8 @@ void multiply(const Backend& on, const Product& p) {
                                     p.a_step,
                                     p.b_step,
                                     p.c_step,
-                                    (p.type == Product::Type::kF32 ? 0 : 1) | (p.a_turned ? 2 : 0) | (p.b_turned ? 4 : 0) | (p.add ? 8 : 0),
+                                    (p.type == Product::Type::kF32 ? 0 : 1) | (p.a_turned ? 2 : 0) | (p.b_turned ? 4 : 0) |
+                                        (p.add ? 8 : 0) | (p.result == Product::Type::kF32 ? 0 : 16),
                                     static_cast<int>(a_align << 16 | b_align),
                                     static_cast<int>(c_align)};
   auto found = handles.algorithms.find(key);

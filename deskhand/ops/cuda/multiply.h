@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/into.h"
 
 namespace deskhand::cuda {
 
@@ -17,13 +18,22 @@ struct Product {
   const void* b = nullptr;
   std::int64_t b_step = 0;
   bool b_turned = false;
-  float* c = nullptr;
+  void* c = nullptr;
   std::int64_t c_step = 0;
-  Type type = Type::kF32;  // of a and b
+  Type type = Type::kF32;    // of a and b
+  Type result = Type::kF32;  // of c: bf16 only where a and b are
   float scale = 1;
   bool add = false;
 };
 
+inline Product::Type product_type(DType type) {
+  return type == DType::kBF16 ? Product::Type::kBF16 : Product::Type::kF32;
+}
+
 void multiply(const Backend& on, const Product& product);
+
+// d_x (N, I) = d_out (N, O) weight, or added to: linear_backward_input of rows that lie `step` elements apart. type: d_out's, bf16 where
+// products with this weight are in bf16.
+void multiply_by_weight(const Backend& on, View d_x, const void* d_out, DType type, std::int64_t step, ConstView weight, Into into);
 
 }  // namespace deskhand::cuda

@@ -2,14 +2,13 @@
 // case says that it is skipped, and why.
 #include <doctest/doctest.h>
 
-#include <cstdio>
 #include <functional>
 #include <limits>
-#include <memory>
 #include <utility>
 
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
+#include "deskhand/ops/cuda/testing.h"
 #include "deskhand/ops/dequantize.h"
 #include "deskhand/ops/dropout.h"
 #include "deskhand/ops/embed.h"
@@ -24,42 +23,11 @@
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/rope.h"
 #include "deskhand/ops/swiglu.h"
-#include "deskhand/ops/testing.h"
-#include "deskhand/tensor/cuda/context.h"
 
 using namespace deskhand;
 using namespace deskhand::testing;
 
 namespace {
-
-struct Gpu {
-  Gpu() {
-    on.kind = Backend::Kind::kCuda;
-    on.cuda = &context;
-  }
-  Tensor up(const Tensor& tensor) { return context.to_gpu(tensor); }
-  Tensor empty(Shape shape) { return up(random_tensor(shape, 99, 1e6f)); }  // poison: what is not written is seen
-  double difference(const Tensor& found, const Tensor& wanted) {
-    const Tensor host = context.to_host(found);
-    return worst_difference(host.floats(), wanted.floats());
-  }
-  CudaContext context;
-  Backend on;
-};
-
-// The machine's first GPU, or nothing and a line that says why.
-std::unique_ptr<Gpu> gpu() {
-  const CudaDevices found = cuda_devices();
-  if (!found.devices.empty()) return std::make_unique<Gpu>();
-  std::printf("skipped, no GPU: %s\n", found.reason.c_str());
-  return nullptr;
-}
-
-Backend plain() {
-  Backend on;
-  on.kind = Backend::Kind::kReference;
-  return on;
-}
 
 const Shape kShapes[] = {{1, 1}, {3, 17}, {2, 384}, {65, 1000}, {3, 8192}};
 constexpr DType kWeightTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,

@@ -1,5 +1,6 @@
-// A block a row. Bound by memory: forward 8 bytes an element where the row stays in the cache between its two readings.
-#include "deskhand/ops/cuda/launch.cuh"
+// A block a row, which the cache holds between its two readings. Bound by memory: forward moves two elements for one, backward four with
+// Into::kAdd.
+#include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/rms_norm.h"
 
 namespace deskhand::cuda {
@@ -7,37 +8,90 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void __launch_bounds__(kThreads)
-    rms_norm_kernel(float* out, const float* x, const float* weight, float* rstd, std::int64_t width, float epsilon) {
-  const std::int64_t row = blockIdx.x;
-  const float* const in = x + row * width;
-  float squares = 0;
-  for (std::int64_t i = threadIdx.x; i < width; i += kThreads) squares += in[i] * in[i];
-  const float scale = 1 / sqrtf(of_block(squares) / static_cast<float>(width) + epsilon);
-  if (rstd && threadIdx.x == 0) rstd[row] = scale;
-  for (std::int64_t i = threadIdx.x; i < width; i += kThreads) out[row * width + i] = in[i] * scale * weight[i];
+// Calls work(first element) for the packs of a row that this thread has; kEach 1: any width and alignment.
+template <int kEach, class Work>
+__device__ void for_packs(std::int64_t width, const Work& work) {
+  for (std::int64_t i = threadIdx.x * kEach; i < width; i += kThreads * kEach) work(i);
 }
 
-__global__ void __launch_bounds__(kThreads) rms_norm_backward_kernel(float* d_x, bool add, const float* d_out, const float* x,
-                                                                     const float* weight, const float* rstd, std::int64_t width) {
+template <int kEach, class T>
+__global__ void __launch_bounds__(kThreads)
+    rms_norm_kernel(T* out, const T* x, const float* weight, float* rstd, std::int64_t width, float epsilon) {
+  const T* const in = x + blockIdx.x * width;
+  T* const to = out + blockIdx.x * width;
+  float squares = 0;
+  for_packs<kEach>(width, [&](std::int64_t i) {
+    float values[kEach];
+    load(values, in + i);
+#pragma unroll
+    for (const float value : values) squares += value * value;
+  });
+  const float scale = 1 / sqrtf(of_block(squares) / static_cast<float>(width) + epsilon);
+  if (rstd && threadIdx.x == 0) rstd[blockIdx.x] = scale;
+  for_packs<kEach>(width, [&](std::int64_t i) {
+    float values[kEach], weights[kEach];
+    load(values, in + i);  // from the cache
+    load(weights, weight + i);
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) values[k] *= scale * weights[k];
+    store(to + i, values);
+  });
+}
+
+template <int kEach, class T>
+__global__ void __launch_bounds__(kThreads)
+    rms_norm_backward_kernel(T* d_x, bool add, const T* d_out, const T* x, const float* weight, const float* rstd, std::int64_t width) {
   const std::int64_t first = blockIdx.x * width;
   const float scale = rstd[blockIdx.x];
   float sum = 0;  // of g x
-  for (std::int64_t i = threadIdx.x; i < width; i += kThreads) sum += d_out[first + i] * weight[i] * x[first + i];
+  for_packs<kEach>(width, [&](std::int64_t i) {
+    float d[kEach], values[kEach], weights[kEach];
+    load(d, d_out + first + i);
+    load(values, x + first + i);
+    load(weights, weight + i);
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) sum += d[k] * weights[k] * values[k];
+  });
   const float shared = of_block(sum) / static_cast<float>(width) * scale * scale * scale;
-  for (std::int64_t i = threadIdx.x; i < width; i += kThreads) {
-    const float slope = scale * d_out[first + i] * weight[i] - x[first + i] * shared;
-    d_x[first + i] = add ? d_x[first + i] + slope : slope;
-  }
+  for_packs<kEach>(width, [&](std::int64_t i) {
+    float d[kEach], values[kEach], weights[kEach], before[kEach];
+    load(d, d_out + first + i);
+    load(values, x + first + i);
+    load(weights, weight + i);
+    if (add) load(before, d_x + first + i);
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const float slope = scale * d[k] * weights[k] - values[k] * shared;
+      values[k] = add ? before[k] + slope : slope;
+    }
+    store(d_x + first + i, values);
+  });
 }
+
+// d_out x rstd, of which a column's sum is the weight's gradient.
+template <class T>
+struct WeightSlope {
+  const T *d_out, *x;
+  const float* rstd;
+  std::int64_t width;
+  __device__ float operator()(std::int64_t row, std::int64_t column) const {
+    return widened(d_out[row * width + column]) * widened(x[row * width + column]) * rstd[row];
+  }
+};
 
 }  // namespace
 
 void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float epsilon, View rstd) {
   require_gpu(on, {out, x, weight, rstd});
+  const std::int64_t width = x.shape().last();
   if (x.shape().elements() == 0) return;
-  rms_norm_kernel<<<blocks_for(x.shape().rows(), 1), kThreads, 0, stream(on)>>>(pointer(out), pointer(x), pointer(weight), pointer(rstd),
-                                                                                x.shape().last(), epsilon);
+  with_type(x.type(), [&](auto type) {
+    using T = decltype(type);
+    const bool packs = width % kPack<T> == 0 && is_aligned(out.data()) && is_aligned(x.data()) && is_aligned(weight.data());
+    auto* const kernel = packs ? &rms_norm_kernel<kPack<T>, T> : &rms_norm_kernel<1, T>;
+    kernel<<<blocks_for(x.shape().rows(), 1), kThreads, 0, stream(on)>>>(pointer<T>(out), pointer<T>(x), pointer(weight), pointer(rstd),
+                                                                         width, epsilon);
+  });
   check_launch();
 }
 
@@ -46,13 +100,16 @@ void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, Con
   require_gpu(on, {gradients.d_x, gradients.d_weight, d_out, x, weight, rstd});
   const std::int64_t rows = x.shape()[0], width = x.shape()[1];
   if (rows == 0 || width == 0) return;
-  if (!gradients.d_weight.empty())  // before: d_x may be d_out
-    add_column_sums(on, pointer(gradients.d_weight), rows, width,
-                    [d = pointer(d_out), in = pointer(x), scale = pointer(rstd), width] __device__(std::int64_t row, std::int64_t column) {
-                      return d[row * width + column] * in[row * width + column] * scale[row];
-                    });
-  rms_norm_backward_kernel<<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(
-      pointer(gradients.d_x), gradients.into == Into::kAdd, pointer(d_out), pointer(x), pointer(weight), pointer(rstd), width);
+  with_type(x.type(), [&](auto type) {
+    using T = decltype(type);
+    if (!gradients.d_weight.empty())  // before: d_x may be d_out
+      add_column_sums(on, pointer(gradients.d_weight), rows, width, WeightSlope<T>{pointer<T>(d_out), pointer<T>(x), pointer(rstd), width});
+    bool packs = width % kPack<T> == 0;
+    for (const ConstView view : {ConstView(gradients.d_x), d_out, x, weight}) packs &= is_aligned(view.data());
+    auto* const kernel = packs ? &rms_norm_backward_kernel<kPack<T>, T> : &rms_norm_backward_kernel<1, T>;
+    kernel<<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(pointer<T>(gradients.d_x), gradients.into == Into::kAdd, pointer<T>(d_out),
+                                                             pointer<T>(x), pointer(weight), pointer(rstd), width);
+  });
   check_launch();
 }
 

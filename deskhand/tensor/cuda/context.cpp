@@ -123,6 +123,7 @@ void CudaContext::copy(View to, ConstView from) {
 
 std::byte* CudaContext::scratch(int slot, std::int64_t bytes) {
   const auto index = static_cast<std::size_t>(slot);
+  handles_->uploaded.erase(slot);
   if (index >= handles_->slots.size()) handles_->slots.resize(index + 1);
   GpuMemory& at = handles_->slots[index];
   if (at.bytes < bytes || !at.data) {
@@ -136,9 +137,13 @@ std::byte* CudaContext::scratch(int slot, std::int64_t bytes) {
 }
 
 std::byte* CudaContext::upload(int slot, std::span<const std::byte> values) {
+  if (const auto held = handles_->uploaded.find(slot);
+      held != handles_->uploaded.end() && std::equal(held->second.begin(), held->second.end(), values.begin(), values.end()))
+    return handles_->slots[static_cast<std::size_t>(slot)].data.get();
   std::byte* const to = scratch(slot, static_cast<std::int64_t>(values.size()));
   // From pageable memory: the call returns when the values have been read.
   if (!values.empty()) check(cudaMemcpyAsync(to, values.data(), values.size(), cudaMemcpyHostToDevice, handles_->stream.get()));
+  handles_->uploaded[slot].assign(values.begin(), values.end());
   return to;
 }
 

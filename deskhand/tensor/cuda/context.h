@@ -37,7 +37,8 @@ class CudaContext {
   T* scratch(int slot, std::int64_t count) {
     return reinterpret_cast<T*>(scratch(slot, count * static_cast<std::int64_t>(sizeof(T))));
   }
-  // Host values copied into a slot of scratch.
+  // Host values copied into a slot of scratch. A slot that holds these very values already is left as it is: a pass gives its positions
+  // and bounds to the ops of every layer. Kernels may not write into it.
   template <class T>
   const T* upload(int slot, std::span<const T> values) {
     return reinterpret_cast<const T*>(upload(slot, std::as_bytes(values)));

@@ -51,6 +51,7 @@ struct CudaHandles {
   GpuMemory matmul_workspace;
   std::map<ProductKey, cublasLtMatmulAlgo_t> algorithms;
   std::vector<GpuMemory> slots;
+  std::map<int, std::vector<std::byte>> uploaded;  // by slot, what was copied into it last
 };
 
 }  // namespace deskhand

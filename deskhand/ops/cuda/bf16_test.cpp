@@ -1,0 +1,238 @@
+// The ops that training needs with bf16 activations, against the reference on the same rounded inputs. A result that is rounded once may be
+// off by half a bf16 step, 2^-9 of its size: kStep leaves room for the sums before it.
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "deskhand/ops/add.h"
+#include "deskhand/ops/cuda/testing.h"
+#include "deskhand/ops/dequantize.h"
+#include "deskhand/ops/dropout.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/gather.h"
+#include "deskhand/ops/gelu.h"
+#include "deskhand/ops/head_loss.h"
+#include "deskhand/ops/linear.h"
+#include "deskhand/ops/lora.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/rope.h"
+#include "deskhand/ops/swiglu.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+namespace {
+
+constexpr double kStep = 1.0 / 256;
+const Shape kShapes[] = {{1, 1}, {3, 17}, {2, 384}, {65, 1000}, {3, 8192}};
+
+// The same values on both sides: bf16 on the GPU, f32 on the host.
+struct Twin {
+  Twin(Gpu& gpu, Shape shape, unsigned seed, float scale = 1)
+      : there(gpu.up(as_bf16(random_tensor(shape, seed, scale)))), here(as_f32(gpu.context.to_host(there))) {}
+  Tensor there, here;
+};
+
+// Each element within kStep of its own size, and `slack` of the largest.
+void check_close(Gpu& gpu, const Tensor& found_there, const Tensor& wanted, double slack = 0) {
+  const Tensor host = gpu.context.to_host(found_there), found = host.type() == DType::kBF16 ? as_f32(host) : host.copy();
+  double largest = 0;
+  for (const float value : wanted.floats()) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (std::size_t i = 0; i < found.floats().size(); ++i) {
+    const double value = wanted.floats()[i];
+    if (!(std::abs(found.floats()[i] - value) <= kStep * std::abs(value) + slack * largest + 1e-30))
+      FAIL_CHECK("element ", i, ": ", found.floats()[i], " instead of ", value);
+  }
+}
+
+Tensor poison(Gpu& gpu, Shape shape) {
+  return gpu.up(as_bf16(random_tensor(shape, 99, 1e6f)));
+}
+
+}  // namespace
+
+TEST_CASE("in bf16 add, gelu, swiglu and its backward round once") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : kShapes) {
+    INFO("shape ", shape.text());
+    Twin a(*at, shape, 1, 3), b(*at, shape, 2), d(*at, shape, 3);
+    Tensor wanted(DType::kF32, shape), found = poison(*at, shape);
+    add(plain(), wanted, a.here, b.here);
+    add(at->on, found, a.there, b.there);
+    check_close(*at, found, wanted);
+    gelu(plain(), wanted, a.here);
+    gelu(at->on, found, a.there);
+    check_close(*at, found, wanted, 1e-6);
+    swiglu(plain(), wanted, a.here, b.here);
+    swiglu(at->on, found, a.there, b.there);
+    check_close(*at, found, wanted, 1e-6);
+    Tensor wanted_gate(DType::kF32, shape), wanted_up(DType::kF32, shape);
+    swiglu_backward(plain(), wanted_gate, wanted_up, d.here, a.here, b.here);
+    swiglu_backward(at->on, a.there, b.there, d.there, a.there, b.there);
+    check_close(*at, a.there, wanted_gate, 1e-6);
+    check_close(*at, b.there, wanted_up, 1e-6);
+  }
+}
+
+TEST_CASE("in bf16 rms_norm and its backward round once, in place and added") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : {Shape{1, 3}, Shape{3, 17}, Shape{65, 1000}, Shape{300, 896}, Shape{3, 8192}}) {
+    INFO("shape ", shape.text());
+    const Twin x(*at, shape, 1), d_out(*at, shape, 3), before(*at, shape, 4);
+    const Tensor weight = random_tensor({shape[1]}, 2), weight_there = at->up(weight);
+    Tensor wanted(DType::kF32, shape), rstd(DType::kF32, {shape[0]}), found = x.there.copy(), rstd_there = at->empty({shape[0]});
+    rms_norm(plain(), wanted, x.here, weight, 1e-6f, rstd);
+    rms_norm(at->on, found, found, weight_there, 1e-6f, rstd_there);
+    check_close(*at, found, wanted);
+    CHECK(at->difference(rstd_there, rstd) < 2e-6);
+    for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+      Tensor wanted_x = before.here.copy(), wanted_weight = random_tensor({shape[1]}, 5), d_x = before.there.copy(),
+             d_weight = at->up(wanted_weight);
+      rms_norm_backward(plain(), {wanted_x, into, wanted_weight}, d_out.here, x.here, weight, rstd);
+      rms_norm_backward(at->on, {d_x, into, d_weight}, d_out.there, x.there, weight_there, rstd_there);
+      check_close(*at, d_x, wanted_x, 1e-5);
+      CHECK(at->difference(d_weight, wanted_weight) < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("in bf16 rope turns both layouts, embed and its backward take rows, gather and scatter move them") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+    for (const std::int64_t width : {2, 34, 64, 128}) {
+      const Tensor cosine = random_tensor({50, width / 2}, 5), sine = random_tensor({50, width / 2}, 6), cosine_there = at->up(cosine),
+                   sine_there = at->up(sine);
+      std::vector<std::int32_t> positions;
+      for (int i = 0; i < 33; ++i) positions.push_back(i * 7 % 50);
+      for (const bool inverse : {false, true}) {
+        Twin x(*at, {33, 3, width}, 6);
+        rope(plain(), x.here, positions, {cosine, sine, pairs}, inverse);
+        rope(at->on, x.there, positions, {cosine_there, sine_there, pairs}, inverse);
+        check_close(*at, x.there, x.here, 1e-6);
+      }
+    }
+  const std::int32_t tokens[] = {8, 0, 3, 3, 8}, rows[] = {0, 3, 4};
+  for (const std::int64_t width : {300, 512}) {
+    const Twin table(*at, {9, width}, 1), few(*at, {3, width}, 2);
+    Tensor wanted(DType::kF32, {5, width}), found = poison(*at, {5, width});
+    embed(plain(), wanted, tokens, table.here);
+    embed(at->on, found, tokens, table.there);
+    check_close(*at, found, wanted);
+    Tensor d_table = random_tensor({9, width}, 3), d_table_there = at->up(d_table);
+    embed_backward(plain(), d_table, tokens, wanted);
+    embed_backward(at->on, d_table_there, tokens, found);
+    CHECK(at->difference(d_table_there, d_table) < 1e-6);
+    Tensor taken(DType::kF32, {3, width}), taken_there = poison(*at, {3, width});
+    gather_rows(plain(), taken, wanted, rows);
+    gather_rows(at->on, taken_there, found, rows);
+    check_close(*at, taken_there, taken);
+    scatter_rows(plain(), wanted, few.here, rows);
+    scatter_rows(at->on, found, few.there, rows);
+    check_close(*at, found, wanted);
+  }
+}
+
+TEST_CASE("in bf16 dropout lets the very elements fall that the reference does") {
+  const auto at = gpu();
+  if (!at) return;
+  const Dropout dropped{.probability = 0.3f, .seed = 0x123456789abcdef, .step = 7, .layer = 3, .first_row = 2};
+  for (const Shape shape : kShapes)
+    for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+      const Twin x(*at, shape, 1), before(*at, shape, 2);
+      Tensor wanted = before.here.copy(), found = before.there.copy();
+      reference::dropout(wanted, x.here, dropped, into);
+      dropout(at->on, found, x.there, dropped, into);
+      check_close(*at, found, wanted);
+    }
+}
+
+// Sums of up to 700 products in f32; weights that are not bf16 are rounded to it before.
+TEST_CASE("in bf16 linear and its backward agree with the reference for every type of weights") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K})
+    for (const Shape size : {Shape{1, 8}, Shape{7, 33}, Shape{130, 700}}) {
+      const std::int64_t inputs = is_quantised(type) ? 256 : 88, outputs = size[1];
+      const Tensor weight = random_weights(type, {outputs, inputs}, 4), bias = random_tensor({outputs}, 2), weight_there = at->up(weight);
+      Tensor wide(DType::kF32, weight.shape());
+      reference::dequantize(wide, weight);
+      const Tensor used = as_f32(as_bf16(wide));
+      const Twin x(*at, {size[0], inputs}, 1), d_out(*at, {size[0], outputs}, 3);
+      INFO(dtype_name(type), ", (", size[0], ", ", outputs, ", ", inputs, ")");
+      Tensor wanted(DType::kF32, {size[0], outputs}), found = poison(*at, {size[0], outputs});
+      linear(plain(), wanted, x.here, used, bias);
+      linear(at->on, found, x.there, weight_there, at->up(bias));
+      check_close(*at, found, wanted, kStep / 2);  // rounded before and after the bias
+      for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+        Twin d_x(*at, {size[0], inputs}, 5);
+        reference::linear_backward_input(d_x.here, d_out.here, used, into);
+        linear_backward_input(at->on, d_x.there, d_out.there, weight_there, into);
+        check_close(*at, d_x.there, d_x.here, 1e-5);
+      }
+      Tensor d_weight = random_tensor(weight.shape(), 6), d_bias = random_tensor({outputs}, 7), d_weight_there = at->up(d_weight),
+             d_bias_there = at->up(d_bias);
+      reference::linear_backward_weight(d_weight, d_out.here, x.here);
+      reference::linear_backward_bias(d_bias, d_out.here);
+      linear_backward_weight(at->on, d_weight_there, d_out.there, x.there);
+      linear_backward_bias(at->on, d_bias_there, d_out.there);
+      CHECK(at->difference(d_weight_there, d_weight) < 1e-5);
+      CHECK(at->difference(d_bias_there, d_bias) < 1e-5);
+    }
+}
+
+// The pair, what lies between its halves and dropped inputs are rounded too.
+TEST_CASE("in bf16 LoRA and its backward agree with the reference within bf16's steps") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const float probability : {0.0f, 0.25f}) {
+    const std::int64_t tokens = 70, inputs = 304, outputs = 136, rank = 16;
+    const Tensor a = random_tensor({rank, inputs}, 1), b = random_tensor({outputs, rank}, 2), a_there = at->up(a), b_there = at->up(b);
+    const Dropout dropped{.probability = probability, .seed = 9, .step = 2, .layer = 4};
+    const Twin x(*at, {tokens, inputs}, 3), d_out(*at, {tokens, outputs}, 4);
+    Twin out(*at, {tokens, outputs}, 5), d_x(*at, {tokens, inputs}, 6);
+    Tensor low(DType::kF32, {tokens, rank}), low_there = poison(*at, {tokens, rank}), d_a = random_tensor(a.shape(), 11),
+                                             d_b = random_tensor(b.shape(), 12), d_a_there = at->up(d_a), d_b_there = at->up(d_b);
+    const LoraWeights weights{a, b, 1.7f, dropped}, weights_there{a_there, b_there, 1.7f, dropped};
+    reference::lora(out.here, low, x.here, weights);
+    reference::lora_backward({d_a, d_b, d_x.here}, d_out.here, x.here, low, weights);
+    lora(at->on, out.there, low_there, x.there, weights_there);
+    lora_backward(at->on, {d_a_there, d_b_there, d_x.there}, d_out.there, x.there, low_there, weights_there);
+    check_close(*at, low_there, low, kStep);
+    check_close(*at, out.there, out.here, kStep);
+    check_close(*at, d_x.there, d_x.here, kStep);
+    CHECK(at->difference(d_a_there, d_a) < kStep);
+    CHECK(at->difference(d_b_there, d_b) < kStep);
+  }
+}
+
+TEST_CASE("in bf16 the head's loss is f32's, and its gradients are within bf16's steps, in one chunk or many") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : {DType::kF32, DType::kBF16, DType::kQ6_K})
+    for (const auto& [tokens, vocabulary] : {std::pair{1, 2}, {5, 37}, {50, 1300}, {9, 9001}})
+      for (const std::int64_t rows : {1, 20, 1000}) {
+        const Twin hidden(*at, {tokens, 256}, 1, 0.05f);
+        const Tensor weight = random_weights(type, {vocabulary, 256}, 2), weight_there = at->up(weight);
+        Tensor wide(DType::kF32, weight.shape());
+        reference::dequantize(wide, weight);
+        const Tensor used = as_f32(as_bf16(wide));
+        std::vector<std::int32_t> targets;
+        for (std::int64_t i = 0; i < tokens; ++i) targets.push_back(static_cast<std::int32_t>(i * 7919 % vocabulary));
+        Tensor wanted_hidden(DType::kF32, hidden.here.shape()), wanted_weight = random_tensor({vocabulary, 256}, 3, 0.01f);
+        Tensor d_hidden = hidden.there.copy(), d_weight = at->up(wanted_weight);
+        const HeadLoss wanted = reference::head_loss({wanted_hidden, wanted_weight}, hidden.here, used, targets, 0.25f);
+        const HeadLoss found = head_loss(at->on, {d_hidden, d_weight}, d_hidden, weight_there, targets,
+                                         {.scale = 0.25f, .logit_bytes = rows * vocabulary * 4});
+        INFO(dtype_name(type), ", vocabulary ", vocabulary, ", rows ", rows);
+        CHECK(found.loss == doctest::Approx(wanted.loss).epsilon(1e-5));
+        CHECK(found.entropy == doctest::Approx(wanted.entropy).epsilon(1e-5));
+        CHECK(found.correct == wanted.correct);
+        check_close(*at, d_hidden, wanted_hidden, kStep);
+        CHECK(at->difference(d_weight, wanted_weight) < kStep);
+        const HeadLoss measured = head_loss(at->on, {}, hidden.there, weight_there, targets);
+        CHECK(measured.loss == doctest::Approx(found.loss).epsilon(1e-6));
+      }
+}
