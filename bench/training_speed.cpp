@@ -64,7 +64,7 @@ int main(int count, char** arguments) try {
   std::vector<double> seconds, losses;
   for (std::int64_t step = 1; step <= number(7); ++step) {
     const auto start = std::chrono::steady_clock::now();
-    parameters.clear_gradients();
+    parameters.clear_gradients(on);
     double loss = 0;
     const auto targets = static_cast<double>(texts * (length - 1));
     for (std::int64_t i = 0; i < passes; ++i) {
@@ -73,7 +73,7 @@ int main(int count, char** arguments) try {
           pass.backward(on, {drawn.tokens, drawn.bounds, drawn.rows, drawn.targets}, gradients, {.scale = static_cast<float>(1 / targets)})
               .loss;
     }
-    const double scale = clip_scale(gradient_norm(on, View(parameters.gradients(), {parameters.size()})).norm, 1);
+    const double scale = clip_scale(gradient_norm(on, parameters.gradients()).norm, 1);
     for (const Parameters::Entry& entry : parameters.entries()) {
       const auto flat = [&](View part) { return part.reshaped({entry.size}); };
       adamw(on, flat(entry.value), {flat(parameters.first_moment(entry)), flat(parameters.second_moment(entry))},

@@ -405,7 +405,7 @@ void train(const Globals& globals, Options options) {
           .set = {}};
   check_context(recipe, job.decoder, model_name);
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
-  const TrainingPlan plan = plan_training(job.decoder, job.data(), recipe);
+  const TrainingPlan plan = plan_training(job.engine.backend, job.decoder, job.data(), recipe);
   check_interrupt();
   if (options.dry_run)
     dry_run(job, globals, options, plan);

@@ -36,21 +36,21 @@ std::filesystem::path only_gguf_in(const std::filesystem::path& folder) {
 
 }  // namespace
 
-LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens, KeepFor keep)
-    : q(DType::kF32, {tokens, c.heads, c.head_width}),
-      k(DType::kF32, {tokens, c.kv_heads, c.head_width}),
-      v(DType::kF32, {tokens, c.kv_heads, c.head_width}),
-      attended(DType::kF32, {tokens, c.heads, c.head_width}),
-      gate(DType::kF32, {tokens, c.feed_forward}),
-      up(DType::kF32, {tokens, c.feed_forward}) {
+LayerActivations::LayerActivations(const DecoderConfig& c, std::int64_t tokens, KeepFor keep, Placement at)
+    : q(at.make({tokens, c.heads, c.head_width})),
+      k(at.make({tokens, c.kv_heads, c.head_width})),
+      v(at.make({tokens, c.kv_heads, c.head_width})),
+      attended(at.make({tokens, c.heads, c.head_width})),
+      gate(at.make({tokens, c.feed_forward})),
+      up(at.make({tokens, c.feed_forward})) {
   if (keep == KeepFor::kAnswering) return;
-  middle = Tensor(DType::kF32, {tokens, c.width});
-  attention_rstd = Tensor(DType::kF32, {tokens});
-  feed_forward_rstd = Tensor(DType::kF32, {tokens});
-  logsumexp = Tensor(DType::kF32, {tokens, c.heads});
+  middle = at.make({tokens, c.width});
+  attention_rstd = at.make_f32({tokens});
+  feed_forward_rstd = at.make_f32({tokens});
+  logsumexp = at.make_f32({tokens, c.heads});
 }
 
-RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t count)
+RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t count, Device device)
     : cosine(DType::kF32, {count, config.head_width / 2}), sine(DType::kF32, {count, config.head_width / 2}), pairs(config.rope_pairs) {
   std::vector<double> frequencies = rope_frequencies(config);
   for (std::size_t i = 0; i < factors.size(); ++i) frequencies[i] /= static_cast<double>(factors[i]);
@@ -61,6 +61,9 @@ RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> facto
       cosine.floats()[at] = static_cast<float>(std::cos(angle));
       sine.floats()[at++] = static_cast<float>(std::sin(angle));
     }
+  if (device == Device::kCpu) return;
+  cosine = cosine.copy_to(device);
+  sine = sine.copy_to(device);
 }
 
 DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit)

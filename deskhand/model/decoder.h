@@ -28,24 +28,24 @@ enum class KeepFor : std::uint8_t { kAnswering, kBackward };
 // residual stream between the layer's halves. Frozen weights need no inputs kept, so the normed stream is computed again where LoRA wants
 // it.
 struct LayerActivations {
-  LayerActivations(const DecoderConfig& config, std::int64_t tokens, KeepFor keep = KeepFor::kAnswering);
+  LayerActivations(const DecoderConfig& config, std::int64_t tokens, KeepFor keep = KeepFor::kAnswering, Placement at = {});
   Tensor q;         // (N, H, D)  after rotation
   Tensor k, v;      // (N, G, D)  k after rotation
   Tensor attended;  // (N, H, D)
   Tensor gate, up;  // (N, F)     answering writes silu(gate) * up over gate
   // For backward alone, else empty.
   Tensor middle;                             // (N, C)
-  Tensor attention_rstd, feed_forward_rstd;  // (N)
-  Tensor logsumexp;                          // (N, H)
+  Tensor attention_rstd, feed_forward_rstd;  // (N)        f32
+  Tensor logsumexp;                          // (N, H)     f32
 };
 
 // Cosines and sines of every position that a pass may have.
 struct RopeAngles {
   // factors: DecoderWeights::rope_factors.
-  RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t positions);
+  RopeAngles(const DecoderConfig& config, std::span<const float> factors, std::int64_t positions, Device device = Device::kCpu);
   RopeTable table() const { return {cosine, sine, pairs}; }
 
-  Tensor cosine, sine;  // (positions, D / 2)
+  Tensor cosine, sine;  // (positions, D / 2) f32
   RopePairs pairs;
 };
 

@@ -1,12 +1,13 @@
 #include "deskhand/model/training_pass.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "deskhand/model/first_rows.h"
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
+#include "deskhand/ops/gather.h"
 #include "deskhand/ops/linear.h"
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/swiglu.h"
@@ -51,27 +52,10 @@ void run(const Backend& on, const LinearBackward& at) {
     lora_backward(on, {at.gradients.lora_a, at.gradients.lora_b, at.d_x}, at.d_out, at.x, at.low, at.linear.lora);
 }
 
-void gather(View out, ConstView in, std::span<const std::int32_t> rows) {
-  const auto step = static_cast<std::size_t>(in.shape()[1]) * sizeof(float);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(out.data() + i * step, in.data() + static_cast<std::size_t>(rows[i]) * step, step);
-}
-
-void scatter(View out, ConstView in, std::span<const std::int32_t> rows) {
-  std::fill(out.floats().begin(), out.floats().end(), 0.f);
-  const auto step = static_cast<std::size_t>(in.shape()[1]) * sizeof(float);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(out.data() + static_cast<std::size_t>(rows[i]) * step, in.data() + i * step, step);
-}
-
-// What answering rounds by itself to be fast, training does not.
-Backend exact(Backend on) {
-  if (on.compute == Compute::kAuto) on.compute = Compute::kF32;
+// What answering rounds by itself to be fast, training in f32 does not.
+Backend exact(Backend on, DType activations) {
+  if (on.compute == Compute::kAuto && activations == DType::kF32) on.compute = Compute::kF32;
   return on;
-}
-
-void copy(View out, ConstView in) {
-  std::memcpy(out.data(), in.data(), in.raw().size());
 }
 
 // A text of a pass that begins with the first `shared` rows and goes on with `count` of its own.
@@ -81,13 +65,15 @@ struct SharingText {
   std::int64_t rows() const { return shared + count; }
   std::array<std::int32_t, 2> bounds() const { return {0, static_cast<std::int32_t>(rows())}; }
   // The beginning and the text's own rows, one behind the other.
-  View gathered(Tensor& whole, const Tensor& of_pass) const {
-    copy(whole.view().rows(0, shared), of_pass.view().rows(0, shared));
-    copy(whole.view().rows(shared, count), of_pass.view().rows(first, count));
+  View gathered(const Backend& on, Tensor& whole, const Tensor& of_pass) const {
+    copy(on, whole.view().rows(0, shared), of_pass.view().rows(0, shared));
+    copy(on, whole.view().rows(shared, count), of_pass.view().rows(first, count));
     return of(whole);
   }
   View of(Tensor& whole) const { return whole.view().rows(0, rows()); }
-  void put_back(Tensor& of_pass, const Tensor& whole) const { copy(of_pass.view().rows(first, count), whole.view().rows(shared, count)); }
+  void put_back(const Backend& on, Tensor& of_pass, const Tensor& whole) const {
+    copy(on, of_pass.view().rows(first, count), whole.view().rows(shared, count));
+  }
 };
 
 bool is_trained(const LinearGradients& linear) {
@@ -109,55 +95,59 @@ std::size_t lowest_trained(const DecoderGradients& gradients) {
 TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& weights, Limits limits)
     : config_(config),
       weights_(weights),
-      limits_{limits.tokens, std::min(limits.positions, config.max_positions), limits.recompute},
-      angles_(config, weights.rope_factors, limits_.positions),
-      normed_(DType::kF32, {limits.tokens, config.width}),
-      delta_(DType::kF32, {limits.tokens, config.width}),
-      d_x_(DType::kF32, {limits.tokens, config.width}),
-      product_(DType::kF32, {limits.tokens, config.feed_forward}),
-      d_product_(DType::kF32, {limits.tokens, config.feed_forward}),
-      d_attended_(DType::kF32, {limits.tokens, config.heads, config.head_width}),
-      d_q_(DType::kF32, {limits.tokens, config.heads, config.head_width}),
-      d_k_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
-      d_v_(DType::kF32, {limits.tokens, config.kv_heads, config.head_width}),
-      last_rstd_(DType::kF32, {limits.tokens}),
-      whole_(whole_text(config, limits_.positions)),
+      limits_{limits.tokens, std::min(limits.positions, config.max_positions), limits.recompute, limits.activations},
+      angles_(config, weights.rope_factors, limits_.positions, limits.activations.device),
+      normed_(limits.activations.make({limits.tokens, config.width})),
+      delta_(limits.activations.make({limits.tokens, config.width})),
+      d_x_(limits.activations.make({limits.tokens, config.width})),
+      product_(limits.activations.make({limits.tokens, config.feed_forward})),
+      d_product_(limits.activations.make({limits.tokens, config.feed_forward})),
+      d_attended_(limits.activations.make({limits.tokens, config.heads, config.head_width})),
+      d_q_(limits.activations.make({limits.tokens, config.heads, config.head_width})),
+      d_k_(limits.activations.make({limits.tokens, config.kv_heads, config.head_width})),
+      d_v_(limits.activations.make({limits.tokens, config.kv_heads, config.head_width})),
+      last_rstd_(limits.activations.make_f32({limits.tokens})),
+      whole_(whole_text()),
       positions_(static_cast<std::size_t>(limits.tokens)) {
   if (!weights.head.lora.a.empty())
     throw Error(ExitCode::kUsage,
                 "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
                 "method, which trains all of it");
-  for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.emplace_back(DType::kF32, Shape{limits.tokens, config.width});
+  for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.push_back(limits.activations.make({limits.tokens, config.width}));
   for (const DecoderLayer& layer : weights.layers) {
     if (limits.recompute && !kept_.empty()) break;
-    Kept& kept = kept_.emplace_back(Kept{LayerActivations(config, limits.tokens, KeepFor::kBackward), {}});
+    Kept& kept = kept_.emplace_back(Kept{LayerActivations(config, limits.tokens, KeepFor::kBackward, limits.activations), {}});
     for (std::size_t i = 0; i < kLinears; ++i)
       if (const ConstView a = (layer.*kLayerLinears[i].linear).lora.a; !a.empty())
-        kept.low[i] = Tensor(DType::kF32, {limits.tokens, a.shape()[0]});
+        kept.low[i] = limits.activations.make({limits.tokens, a.shape()[0]});
   }
 }
 
-TrainingPass::WholeText TrainingPass::whole_text(const DecoderConfig& config, std::int64_t rows) {
-  const auto queries = [&] { return Tensor(DType::kF32, {rows, config.heads, config.head_width}); };
-  const auto keys = [&] { return Tensor(DType::kF32, {rows, config.kv_heads, config.head_width}); };
-  return {queries(), queries(), queries(), queries(), keys(), keys(), keys(), keys(), Tensor(DType::kF32, {rows, config.heads})};
+TrainingPass::WholeText TrainingPass::whole_text() const {
+  const Placement& at = limits_.activations;
+  const std::int64_t rows = limits_.positions, width = config_.head_width;
+  const auto queries = [&] { return at.make({rows, config_.heads, width}); };
+  const auto keys = [&] { return at.make({rows, config_.kv_heads, width}); };
+  return {queries(), queries(), queries(), queries(), keys(), keys(), keys(), keys(), at.make_f32({rows, config_.heads})};
 }
 
 std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int64_t lora_ranks) {
-  const std::int64_t query = c.query_width(), kv = c.kv_width();
-  const std::int64_t kept = 2 * query + 2 * kv + 2 * c.feed_forward + c.width + 2 + c.heads + lora_ranks;
-  const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv + 2;
-  const std::int64_t row = (c.layers + 1) * c.width + (limits.recompute ? 1 : c.layers) * kept + once;
-  const std::int64_t position = c.head_width + 4 * (query + kv) + c.heads;
-  return 4 * (limits.tokens * row + std::min(limits.positions, c.max_positions) * position);
+  const std::int64_t query = c.query_width(), kv = c.kv_width(), size = row_bytes(limits.activations.type, 1);
+  const std::int64_t kept = 2 * query + 2 * kv + 2 * c.feed_forward + c.width + lora_ranks, kept_f32 = 2 + c.heads;
+  const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv, once_f32 = 1;
+  const std::int64_t layers = limits.recompute ? 1 : c.layers, f32 = sizeof(float);
+  const std::int64_t row = size * ((c.layers + 1) * c.width + layers * kept + once) + f32 * (layers * kept_f32 + once_f32);
+  const std::int64_t position = size * 4 * (query + kv) + f32 * (c.head_width + c.heads);
+  const std::int64_t position_number = sizeof(std::int32_t);
+  return limits.tokens * (row + position_number) + std::min(limits.positions, c.max_positions) * position;
 }
 
 HeadLoss TrainingPass::evaluate(const Backend& on, const Batch& batch) {
-  return forward(exact(on), batch, {}, nullptr);
+  return forward(exact(on, limits_.activations.type), batch, {}, nullptr);
 }
 
 HeadLoss TrainingPass::backward(const Backend& given, const Batch& batch, const DecoderGradients& gradients, const Options& options) {
-  const Backend on = exact(given);
+  const Backend on = exact(given, limits_.activations.type);
   DESKHAND_ASSERT(gradients.layers.size() == weights_.layers.size(), "gradients for each layer, be they empty");
   const HeadLoss loss = forward(on, batch, options, &gradients);
   if (batch.rows.empty()) return loss;
@@ -196,13 +186,13 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
 
   const auto count = static_cast<std::int64_t>(batch.rows.size());
   const View last = first_rows(normed_, count), hidden = first_rows(delta_, count), rstd = last_rstd_.view().rows(0, count);
-  gather(last, rows_of(inputs_.back()), batch.rows);
+  gather_rows(on, last, rows_of(inputs_.back()), batch.rows);
   rms_norm(on, hidden, last, weights_.final_norm, config_.norm_epsilon, rstd);
   if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets);
   const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight};
   const HeadLoss loss = head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale});
   rms_norm_backward(on, {.d_x = hidden, .d_weight = gradients->final_norm}, hidden, last, weights_.final_norm, rstd);
-  scatter(rows_of(d_x_), hidden, batch.rows);
+  scatter_rows(on, rows_of(d_x_), hidden, batch.rows);
   return loss;
 }
 
@@ -239,10 +229,10 @@ void TrainingPass::attend(const Backend& on, LayerActivations& act) {
   attention(on, part(act.attended), part(act.q), part(act.k), part(act.v), at_once, {}, part(act.logsumexp));
   for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
     const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
-    attention(on, text.of(whole_.attended), text.gathered(whole_.q, act.q), text.gathered(whole_.k, act.k), text.gathered(whole_.v, act.v),
-              text.bounds(), {}, text.of(whole_.logsumexp));
-    text.put_back(act.attended, whole_.attended);
-    text.put_back(act.logsumexp, whole_.logsumexp);
+    attention(on, text.of(whole_.attended), text.gathered(on, whole_.q, act.q), text.gathered(on, whole_.k, act.k),
+              text.gathered(on, whole_.v, act.v), text.bounds(), {}, text.of(whole_.logsumexp));
+    text.put_back(on, act.attended, whole_.attended);
+    text.put_back(on, act.logsumexp, whole_.logsumexp);
   }
 }
 
@@ -253,16 +243,15 @@ void TrainingPass::attend_backward(const Backend& on, LayerActivations& act) {
                      {part(act.q), part(act.k), part(act.v), part(act.attended), part(act.logsumexp)}, at_once);
   for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
     const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
-    const View d_attended = text.gathered(whole_.d_attended, d_attended_);
-    const auto beginning = d_attended.rows(0, shared_).floats();  // what it leaves counts once, in the first text
-    std::fill(beginning.begin(), beginning.end(), 0.f);
+    const View d_attended = text.gathered(on, whole_.d_attended, d_attended_);
+    clear(on, d_attended.rows(0, shared_));  // what it leaves counts once, in the first text
     attention_backward(on, {text.of(whole_.d_q), text.of(whole_.d_k), text.of(whole_.d_v)}, d_attended,
-                       {text.gathered(whole_.q, act.q), text.gathered(whole_.k, act.k), text.gathered(whole_.v, act.v),
-                        text.gathered(whole_.attended, act.attended), text.gathered(whole_.logsumexp, act.logsumexp)},
+                       {text.gathered(on, whole_.q, act.q), text.gathered(on, whole_.k, act.k), text.gathered(on, whole_.v, act.v),
+                        text.gathered(on, whole_.attended, act.attended), text.gathered(on, whole_.logsumexp, act.logsumexp)},
                        text.bounds());
-    text.put_back(d_q_, whole_.d_q);  // the beginning's d_q is zero
-    text.put_back(d_k_, whole_.d_k);
-    text.put_back(d_v_, whole_.d_v);
+    text.put_back(on, d_q_, whole_.d_q);  // the beginning's d_q is zero
+    text.put_back(on, d_k_, whole_.d_k);
+    text.put_back(on, d_v_, whole_.d_v);
     for (auto [to, from] : {std::pair{&d_k_, &whole_.d_k}, std::pair{&d_v_, &whole_.d_v}}) {
       const View shared = first_rows(*to, shared_);
       add(on, shared, shared, first_rows(*from, shared_));

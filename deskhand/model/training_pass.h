@@ -1,6 +1,6 @@
 // One forward and backward pass of a decoder over packed texts: the sums of the loss, and gradients of whatever is trained. Weights are
-// read as they lie, frozen ones of any dtype; no input of a frozen matrix is kept. What each layer keeps: LayerActivations. Compute::kAuto
-// means kF32 here.
+// read as they lie, frozen ones of any dtype; no input of a frozen matrix is kept. What each layer keeps: LayerActivations. With f32
+// activations Compute::kAuto means kF32 here.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -18,6 +18,7 @@ class TrainingPass {
     std::int64_t tokens = 2048;     // N of a pass
     std::int64_t positions = 2048;  // tokens of the longest text
     bool recompute = false;         // keep each layer's input alone and compute the rest again for backward: Chen et al., 2016
+    Placement activations{};        // on the GPU where weights and gradients are there, and there in f32 or bf16
   };
   // Texts side by side that do not see one another; text i is tokens [bounds[i], bounds[i + 1]). The token after row rows[j] is to be
   // targets[j]; rows ascend. Texts that begin alike, as prompts under one instruction do, may share that beginning: it stands once, in the
@@ -83,7 +84,7 @@ class TrainingPass {
     Tensor k, v, d_k, d_v;                // (T, G, D)
     Tensor logsumexp;                     // (T, H)
   } whole_;
-  static WholeText whole_text(const DecoderConfig& config, std::int64_t rows);
+  WholeText whole_text() const;
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
   std::int64_t rows_ = 0, shared_ = 0;  // N, and rows of the beginning that texts share

@@ -180,8 +180,7 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
     if (pair.a.empty()) continue;
     const std::int64_t tokens = x.shape()[0], rank = pair.a.shape()[0];
     View low = call.low;
-    if (low.empty())
-      low = View(std::span(on.workspace->get<float>(kLow, tokens * rank), static_cast<std::size_t>(tokens * rank)), {tokens, rank});
+    if (low.empty()) low = scratch(on, kLow, x.type(), {tokens, rank});
     lora(on, call.out, low, x, pair);
   }
 }

@@ -1,5 +1,7 @@
 #include "deskhand/ops/backend.h"
 
+#include "deskhand/tensor/cuda/context.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -77,6 +79,14 @@ std::span<std::byte> Workspace::get(int slot, std::size_t bytes) {
 void require_cpu(const Backend& on) {
   DESKHAND_ASSERT(on.kind == Backend::Kind::kCpu, "in this build this op has no kernels but the CPU's");
   DESKHAND_ASSERT(on.pool && on.workspace, "a CPU backend has a thread pool and a workspace");
+}
+
+View scratch(const Backend& on, int slot, DType type, const Shape& shape) {
+  constexpr int kOfOpsOnGpu = 64;
+  const std::int64_t bytes = shape.rows() * row_bytes(type, shape.last());
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return {on.cuda->scratch(kOfOpsOnGpu + slot, bytes), type, shape, Device::kCuda};
+  return {on.workspace->get(slot, static_cast<std::size_t>(bytes)).data(), type, shape};
 }
 
 }  // namespace deskhand

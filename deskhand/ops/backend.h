@@ -70,6 +70,15 @@ inline bool is_activation(const Backend& on, DType type) {
   return type == DType::kF32 || (type == DType::kBF16 && on.kind == Backend::Kind::kCuda);
 }
 
+// The same for tensors of the host: what is prepared for the GPU, or comes from it.
+inline Backend on_host(Backend on) {
+  if (on.kind == Backend::Kind::kCuda) on.kind = Backend::Kind::kCpu;
+  return on;
+}
+
+// Scratch of the backend's device in a slot above those of the ops: 14 and on.
+View scratch(const Backend& on, int slot, DType type, const Shape& shape);
+
 void require_cpu(const Backend& on);  // asserts that the CPU's kernels can run and are wanted
 
 }  // namespace deskhand

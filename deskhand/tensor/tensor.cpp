@@ -34,12 +34,23 @@ Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(ty
 }
 
 Tensor Tensor::copy() const {
-  Tensor twin(type_, shape_, device_);
-  if (device_ == Device::kCuda)
-    copy_on_gpu(twin.data_.get(), data_.get(), view().raw().size());
-  else
-    std::memcpy(twin.data_.get(), data_.get(), view().raw().size());
+  return copy_to(device_);
+}
+
+Tensor Tensor::copy_to(Device device) const {
+  Tensor twin(type_, shape_, device);
+  copy_bytes(twin, *this);
   return twin;
+}
+
+void copy_bytes(View to, ConstView from) {
+  DESKHAND_ASSERT(to.bytes() == from.bytes(), "views of as many bytes");
+  const auto bytes = static_cast<std::size_t>(to.bytes());
+  if (bytes == 0) return;
+  if (to.device() == Device::kCuda || from.device() == Device::kCuda)
+    copy_through_gpu(to.data(), from.data(), bytes);
+  else
+    std::memcpy(to.data(), from.data(), bytes);
 }
 
 }  // namespace deskhand

@@ -249,6 +249,13 @@ std::int64_t Adapter::parameters() const {
   return count;
 }
 
+Adapter Adapter::copy_to(Device device) const {
+  Adapter copy{.base_model = base_model, .alpha = alpha, .dropout = dropout, .rank_stabilised = rank_stabilised};
+  for (const auto& [name, pair] : lora) copy.lora.emplace(name, LoraPair{pair.a.copy_to(device), pair.b.copy_to(device), pair.scale});
+  for (const auto& [name, tensor] : replaced) copy.replaced.emplace(name, tensor.copy_to(device));
+  return copy;
+}
+
 std::string layer_part(std::int64_t layer, std::string_view part) {
   return fmt::format("model.layers.{}.{}", layer, part);
 }

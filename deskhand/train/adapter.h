@@ -32,6 +32,7 @@ struct Adapter {
   std::map<std::string, Tensor> replaced;  // f32, instead of the base's: "lm_head.weight", "model.layers.0.input_layernorm.weight"
 
   std::int64_t parameters() const;
+  Adapter copy_to(Device device) const;
 };
 
 std::string layer_part(std::int64_t layer, std::string_view part);  // (3, "mlp.up_proj"): "model.layers.3.mlp.up_proj"

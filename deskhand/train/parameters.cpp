@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "deskhand/base/error.h"
+#include "deskhand/ops/copy.h"
 
 namespace deskhand {
 namespace {
@@ -17,7 +18,7 @@ void copy_into(View out, const std::string& name, const std::map<std::string, Te
   if (in.type() != DType::kF32 || in.shape() != out.shape())
     throw Error(ExitCode::kBadInput, "{}: the tensor \"{}\" is {} {}, this run's is f32 {}", where, name, dtype_name(in.type()),
                 in.shape().text(), out.shape().text());
-  std::copy(in.floats().begin(), in.floats().end(), out.floats().begin());
+  copy_bytes(out, in);
 }
 
 }  // namespace
@@ -29,9 +30,8 @@ Parameters::Parameters(std::vector<Entry> entries) : entries_(std::move(entries)
     size_ += entry.size;
   }
   DESKHAND_ASSERT(size_ > 0, "something to train");
-  gradients_ = Tensor(DType::kF32, {size_});
-  first_ = Tensor(DType::kF32, {size_});
-  second_ = Tensor(DType::kF32, {size_});
+  const Device device = entries_.front().value.device();
+  for (Tensor* flat : {&gradients_, &first_, &second_}) *flat = Tensor(DType::kF32, {size_}, device);
 }
 
 std::vector<Parameters::Entry> Parameters::entries_of(Adapter& adapter, double plus_ratio) {
@@ -55,15 +55,22 @@ const Parameters::Entry& Parameters::entry(std::string_view name) const {
   return *at;
 }
 
-void Parameters::clear_gradients() {
-  std::fill(gradients().begin(), gradients().end(), 0.f);
+void Parameters::clear_gradients(const Backend& on) {
+  clear(on, gradients_);
 }
 
-std::vector<std::pair<std::string, ConstView>> Parameters::tensors() const {
+std::vector<std::pair<std::string, ConstView>> Parameters::tensors(std::vector<Tensor>& copies) const {
   std::vector<std::pair<std::string, ConstView>> all;
   for (const Entry& entry : entries_) all.emplace_back(entry.name, entry.value);
   all.emplace_back(kFirst, first_.view());
   all.emplace_back(kSecond, second_.view());
+  copies.reserve(all.size());
+  for (auto& [name, view] : all) {
+    if (view.device() == Device::kCpu) continue;
+    Tensor& copy = copies.emplace_back(view.type(), view.shape());
+    copy_bytes(copy, view);
+    view = copy.view();
+  }
   return all;
 }
 

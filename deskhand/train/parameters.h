@@ -1,5 +1,5 @@
-// What a run trains: values where they lie (an adapter's tensors), gradients and moments in flat buffers of one order, so that clipping,
-// all-reduce and the optimizer are loops over one array.
+// What a run trains: values where they lie (an adapter's tensors, on the host or all of them on the GPU), gradients and moments beside them
+// in flat buffers of one order, so that clipping, all-reduce and the optimizer are loops over one array.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -30,19 +30,17 @@ class Parameters {
 
   std::span<const Entry> entries() const { return entries_; }
   std::int64_t size() const { return size_; }
-  std::span<float> gradients() { return gradients_.floats(); }
-  std::span<float> first_moments() { return first_.floats(); }
-  std::span<float> second_moments() { return second_.floats(); }
+  View gradients() { return gradients_; }
   // An entry's part of the flat buffers, with the value's shape.
   View gradient(const Entry& entry) { return part(gradients_, entry); }
   View first_moment(const Entry& entry) { return part(first_, entry); }
   View second_moment(const Entry& entry) { return part(second_, entry); }
   const Entry& entry(std::string_view name) const;  // asserted to be there
-  void clear_gradients();
+  void clear_gradients(const Backend& on);
 
-  // For checkpoints: values by name, "first_moments", "second_moments". load throws Error(kBadInput) for one that is missing or of
-  // another shape.
-  std::vector<std::pair<std::string, ConstView>> tensors() const;
+  // For checkpoints: values by name, "first_moments", "second_moments". What lies on the GPU is copied into `copies`, which the views
+  // borrow then. load throws Error(kBadInput) for one that is missing or of another shape.
+  std::vector<std::pair<std::string, ConstView>> tensors(std::vector<Tensor>& copies) const;
   void load(const std::map<std::string, Tensor>& tensors, std::string_view where);
   static void load_values(std::span<const Entry> entries, const std::map<std::string, Tensor>& tensors, std::string_view where);
 

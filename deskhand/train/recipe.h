@@ -27,6 +27,11 @@ enum class FrozenBase : std::uint8_t {
   kQ4
 };
 
+enum class Precision : std::uint8_t {
+  kAuto,  // of activations and their gradients: f32 on the CPU, bf16 on the GPU; what is trained is f32 in any case
+  kF32
+};
+
 struct LoraSettings {
   std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
   std::int32_t r = 16;           // R
@@ -83,6 +88,7 @@ struct Recipe {
   std::string name = "lora";  // of the file
   Method method = Method::kLora;
   FrozenBase base = FrozenBase::kAsStored;
+  Precision precision = Precision::kAuto;
   bool recompute = false;  // a layer's activations are computed again for backward instead of kept
   LoraSettings lora;       // kLora and kHybrid
   DataSettings data;

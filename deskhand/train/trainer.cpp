@@ -10,6 +10,7 @@
 #include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/stopwatch.h"
+#include "deskhand/model/place_weights.h"
 #include "deskhand/model/training_pass.h"
 #include "deskhand/ops/optimizer.h"
 #include "deskhand/train/adapt.h"
@@ -65,8 +66,14 @@ void check_data(const TrainingData& data, const DecoderConfig& config) {
   check_examples(data.validation, "validation", config);
 }
 
+// On the GPU activations are bf16 unless the recipe asks for f32.
+Placement placement(const Backend& on, const Recipe& recipe) {
+  if (on.kind != Backend::Kind::kCuda) return {};
+  return {Device::kCuda, recipe.precision == Precision::kF32 ? DType::kF32 : DType::kBF16};
+}
+
 // The largest pass that these examples can make: a small desk needs no buffers for pass_tokens.
-TrainingPass::Limits limits_of(const TrainingData& data, const Recipe& recipe) {
+TrainingPass::Limits limits_of(const Backend& on, const TrainingData& data, const Recipe& recipe) {
   auto lengths = lengths_of(data.training);
   std::sort(lengths.rbegin(), lengths.rend());
   const auto validation = lengths_of(data.validation);
@@ -78,7 +85,8 @@ TrainingPass::Limits limits_of(const TrainingData& data, const Recipe& recipe) {
   const std::int64_t longest_pass = std::accumulate(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(in_a_pass), -repeated);
   return {.tokens = std::max<std::int64_t>(std::min<std::int64_t>(longest_pass, recipe.data.pass_tokens), longest_validation),
           .positions = std::max(lengths.front(), longest_validation),
-          .recompute = recipe.recompute};
+          .recompute = recipe.recompute,
+          .activations = placement(on, recipe)};
 }
 
 TrainingPass::Batch batch_of(const PackedPass& pass) {
@@ -98,24 +106,25 @@ class Learner {
   // Takes the start's values and lets its copies go before the large buffers are made.
   Learner(const Backend& on, const Decoder& base, const Recipe& recipe, TrainingPass::Limits limits, Start& start)
       : on_(on),
-        adapter_(in_base_order(new_adapter(on, base.weights(), base.config(), recipe.method, recipe.lora, recipe.run.seed), base.config())),
+        adapter_(beginning(on_host(on), base, recipe).copy_to(limits.activations.device)),
         parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio), start)),
-        held_(hold_base(on, base, recipe.base)),
-        weights_(adapted(held_, adapter_, base.config())),
+        held_(hold_base(on_host(on), base, recipe.base)),
+        weights_(placed(adapted(held_, adapter_, base.config()), limits.activations.device)),
         gradients_(gradients_of(parameters_, base.config())),
         pass_(base.config(), weights_, limits) {
     base.release_file();  // what was read to be copied is not needed again
+    if (limits.activations.device != Device::kCpu) held_ = {};
   }
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 
   const Parameters& parameters() const { return parameters_; }
-  void clear_gradients() { parameters_.clear_gradients(); }
+  void clear_gradients() { parameters_.clear_gradients(on_); }
   HeadLoss learn(const PackedPass& pass, const TrainingPass::Options& options) {
     return pass_.backward(on_, batch_of(pass), gradients_, options);
   }
   HeadLoss evaluate(const PackedPass& pass) { return pass_.evaluate(on_, batch_of(pass)); }
-  GradientNorm norm() { return gradient_norm(on_, {parameters_.gradients(), {parameters_.size()}}); }
+  GradientNorm norm() { return gradient_norm(on_, parameters_.gradients()); }
 
   void update(const AdamW& settings) {
     for (const Parameters::Entry& entry : parameters_.entries()) {
@@ -128,9 +137,12 @@ class Learner {
     }
   }
 
-  Adapter take() && { return std::move(adapter_); }
+  Adapter take() && { return adapter_.copy_to(Device::kCpu); }
 
  private:
+  static Adapter beginning(const Backend& host, const Decoder& base, const Recipe& recipe) {
+    return in_base_order(new_adapter(host, base.weights(), base.config(), recipe.method, recipe.lora, recipe.run.seed), base.config());
+  }
   static Parameters started(Parameters parameters, Start& start) {
     if (start.where.empty()) return parameters;
     parameters.load(start.tensors, start.where);
@@ -141,7 +153,7 @@ class Learner {
   const Backend& on_;
   Adapter adapter_;  // rows as the base has them
   Parameters parameters_;
-  DecoderWeights held_;     // the base
+  DecoderWeights held_;     // the base, on the host; on the GPU it is weights_ that holds it
   DecoderWeights weights_;  // with the adapter
   DecoderGradients gradients_;
   TrainingPass pass_;
@@ -191,7 +203,7 @@ class Sitting {
         checkpoints_(task_.folder.checkpoints(), task_.recipe.run.keep_checkpoints),
         start_(find_start(task_, checkpoints_, resume)),
         state_(std::move(start_.state)),
-        limits_(limits_of(task_.data, task_.recipe)),
+        limits_(limits_of(task_.on, task_.data, task_.recipe)),
         validation_(
             pack_in_order(task_.data.validation, static_cast<std::int32_t>(limits_.tokens), shared_beginning(task_.data.validation))),
         reader_(packing_, task_.data.training, state_.place),
@@ -381,7 +393,8 @@ class Sitting {
     const std::pair now{state_.step, state_.evaluated};
     if (state_.step == 0 || now == saved_) return;  // a run that has taken no step has nothing to lose
     log_.sync();
-    checkpoints_.save(state_, learner_->parameters().tensors());
+    std::vector<Tensor> copies;
+    checkpoints_.save(state_, learner_->parameters().tensors(copies));
     saved_ = now;
   }
 
@@ -504,7 +517,7 @@ std::int64_t frozen_bytes(const Decoder& base, const Recipe& recipe) {
 
 }  // namespace
 
-TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const Recipe& recipe) {
+TrainingPlan plan_training(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe) {
   check_data(data, base.config());
   const Packing packing = packing_of(data.training, recipe);
   TrainingPlan plan{.steps = total_steps(packing, recipe.run)};
@@ -519,7 +532,7 @@ TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const 
   plan.trained_parameters = count_parameters(base.config(), recipe.method, recipe.lora);
   plan.frozen_bytes = frozen_bytes(base, recipe);
   plan.trained_bytes = 4 * plan.trained_parameters * static_cast<std::int64_t>(sizeof(float));
-  plan.pass_bytes = TrainingPass::bytes(base.config(), limits_of(data, recipe), lora_ranks(base.config(), recipe));
+  plan.pass_bytes = TrainingPass::bytes(base.config(), limits_of(on, data, recipe), lora_ranks(base.config(), recipe));
   return plan;
 }
 
@@ -534,7 +547,7 @@ double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& 
                    [](const PackedPass& a, const PackedPass& b) { return a.tokens.size() < b.tokens.size(); });
 
   Start start;
-  Learner learner(on, base, recipe, limits_of(data, recipe), start);
+  Learner learner(on, base, recipe, limits_of(on, data, recipe), start);
   const std::vector<Example> two_tokens = {{.ids = {middle->tokens[0], middle->tokens[1]}}};
   learner.evaluate(pack(two_tokens, {0}));  // the weights come from the disk here, and are not timed
   const Stopwatch watch;

@@ -28,7 +28,7 @@ struct TrainingPlan {
   std::int64_t trained_bytes = 0;  // values, gradients, moments
   std::int64_t pass_bytes = 0;     // activations and logits of the largest pass
 };
-TrainingPlan plan_training(const Decoder& base, const TrainingData& data, const Recipe& recipe);
+TrainingPlan plan_training(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe);
 // Seconds of one real pass, forward and backward, of the plan's commonest size: what an estimate of the whole run is made from.
 double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe);
 

@@ -668,7 +668,7 @@ TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass
     tokens += example.size();
     targets += example.size() - example.answer_begin;
   }
-  const TrainingPlan plan = plan_training(model("qwen2"), data, run.recipe);
+  const TrainingPlan plan = plan_training({}, model("qwen2"), data, run.recipe);
   CHECK(plan.steps == 10);
   CHECK(plan.steps_in_epoch == 5);
   CHECK(plan.passes_in_epoch >= 5);
@@ -683,13 +683,13 @@ TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass
   const std::int64_t matrix = 256 * 64, layer = 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96 + 64 + 2 * 32 + 2 * 64;
   CHECK(plan.frozen_bytes == 4 * (2 * matrix + 2 * layer + 64));
   run.recipe.method = Method::kHybrid;
-  CHECK(plan_training(model("qwen2"), data, run.recipe).frozen_bytes == 4 * (matrix + 2 * (layer - 2 * 64)));
+  CHECK(plan_training({}, model("qwen2"), data, run.recipe).frozen_bytes == 4 * (matrix + 2 * (layer - 2 * 64)));
   run.recipe.method = Method::kFull;
-  CHECK(plan_training(model("qwen2"), data, run.recipe).frozen_bytes == 0);
+  CHECK(plan_training({}, model("qwen2"), data, run.recipe).frozen_bytes == 0);
   run.recipe.run.max_steps = 3;
-  CHECK(plan_training(model("qwen2"), data, run.recipe).steps == 3);
+  CHECK(plan_training({}, model("qwen2"), data, run.recipe).steps == 3);
   run.recipe.run.epochs = 0;
-  CHECK(plan_training(model("qwen2"), data, run.recipe).steps == 3);
+  CHECK(plan_training({}, model("qwen2"), data, run.recipe).steps == 3);
 
   Machine machine(1);
   const double seconds = time_of_pass(machine.on, model("qwen2"), data, run.recipe);

@@ -73,9 +73,9 @@ void free_on_gpu(std::byte* data) noexcept {
   cudaFree(data);
 }
 
-void copy_on_gpu(std::byte* to, const std::byte* from, std::size_t bytes) {
+void copy_through_gpu(std::byte* to, const std::byte* from, std::size_t bytes) {
   check(cudaDeviceSynchronize());
-  check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice));
+  check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault));
   check(cudaDeviceSynchronize());
 }
 
@@ -170,7 +170,7 @@ std::byte* allocate_on_gpu(std::size_t, std::string_view) {
   fail_without_cuda();
 }
 void free_on_gpu(std::byte*) noexcept {}
-void copy_on_gpu(std::byte*, const std::byte*, std::size_t) {
+void copy_through_gpu(std::byte*, const std::byte*, std::size_t) {
   fail_without_cuda();
 }
 

@@ -1,0 +1,208 @@
+// gpu_training METHOD TEXTS LENGTHS PASSES STEPS [LAYERS] [RECOMPUTE]: whole optimizer steps (forward, backward, clipping, AdamW) of a
+// model of Llama-3.1-8B's shape with random weights in bf16, on the GPU. TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"),
+// in PASSES passes; loss on every token; METHOD lora (q and v, r 16) or hybrid. One JSON object: the median step's tokens a second, the
+// memory that the card lacked at the end, the losses.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+#include "deskhand/model/training_pass.h"
+#include "deskhand/ops/optimizer.h"
+#include "deskhand/tensor/cuda/context.h"
+#include "deskhand/train/adapt.h"
+#include "deskhand/train/random.h"
+
+using namespace deskhand;
+
+namespace {
+
+// One piece of random bf16 values, copied wherever weights are wanted: speed does not ask for more.
+class RandomWeights {
+ public:
+  RandomWeights() : piece_(DType::kBF16, {kPiece}) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0, 0.02f);
+    for (std::uint16_t& value : piece_.view().as<std::uint16_t>()) value = to_bf16(normal(random));
+    piece_ = piece_.copy_to(Device::kCuda);
+  }
+
+  ConstView matrix(std::int64_t rows, std::int64_t columns) {
+    Tensor& made = owned.emplace_back(DType::kBF16, Shape{rows, columns}, Device::kCuda);
+    const View flat = made.view().reshaped({rows * columns});
+    for (std::int64_t first = 0; first < rows * columns; first += kPiece) {
+      const std::int64_t count = std::min(kPiece, rows * columns - first);
+      copy_bytes(flat.rows(first, count), piece_.view().rows(0, count));
+    }
+    return made.view();
+  }
+  ConstView norm(std::int64_t width) {
+    Tensor ones(DType::kF32, {width});
+    std::fill(ones.floats().begin(), ones.floats().end(), 1.f);
+    return owned.emplace_back(ones.copy_to(Device::kCuda)).view();
+  }
+
+  std::vector<Tensor> owned;
+
+ private:
+  static constexpr std::int64_t kPiece = (32ll << 20) + 4099;  // so that no two layers are alike
+  Tensor piece_;
+};
+
+DecoderConfig llama8b(std::int64_t layers) {
+  return {.family = "llama",
+          .vocabulary = 128256,
+          .width = 4096,
+          .layers = layers,
+          .heads = 32,
+          .kv_heads = 8,
+          .head_width = 128,
+          .feed_forward = 14336,
+          .rope_theta = 500000,
+          .max_positions = 131072};
+}
+
+DecoderWeights random_weights(const DecoderConfig& c, RandomWeights& random) {
+  DecoderWeights weights;
+  weights.embedding = random.matrix(c.vocabulary, c.width);
+  for (std::int64_t i = 0; i < c.layers; ++i)
+    weights.layers.push_back({.attention_norm = random.norm(c.width),
+                              .q = {random.matrix(c.query_width(), c.width)},
+                              .k = {random.matrix(c.kv_width(), c.width)},
+                              .v = {random.matrix(c.kv_width(), c.width)},
+                              .attention_out = {random.matrix(c.width, c.query_width())},
+                              .feed_forward_norm = random.norm(c.width),
+                              .gate = {random.matrix(c.feed_forward, c.width)},
+                              .up = {random.matrix(c.feed_forward, c.width)},
+                              .down = {random.matrix(c.width, c.feed_forward)}});
+  weights.final_norm = random.norm(c.width);
+  weights.head = {random.matrix(c.vocabulary, c.width)};
+  return weights;
+}
+
+Tensor random_floats(Shape shape, float scale, unsigned seed) {
+  Tensor tensor(DType::kF32, shape);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  for (float& value : tensor.floats()) value = normal(random);
+  return tensor.copy_to(Device::kCuda);
+}
+
+Adapter random_adapter(const DecoderConfig& c, bool hybrid) {
+  constexpr std::int64_t kRank = 16;
+  Adapter adapter{.alpha = 2 * kRank};
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    const auto seed = static_cast<unsigned>(2 * i);
+    for (const auto& [part, outputs] : {std::pair("self_attn.q_proj", c.query_width()), {"self_attn.v_proj", c.kv_width()}})
+      adapter.lora.emplace(layer_part(i, part),
+                           LoraPair{random_floats({kRank, c.width}, 0.01f, seed), random_floats({outputs, kRank}, 0.01f, seed + 1), 2});
+    if (!hybrid) continue;
+    for (const char* norm : {"input_layernorm", "post_attention_layernorm"})
+      adapter.replaced.emplace(layer_part(i, norm) + ".weight", random_floats({c.width}, 1, seed));
+  }
+  if (!hybrid) return adapter;
+  adapter.replaced.emplace("model.norm.weight", random_floats({c.width}, 1, 7));
+  adapter.replaced.emplace("lm_head.weight", random_floats({c.vocabulary, c.width}, 0.02f, 8));
+  return adapter;
+}
+
+std::vector<std::int64_t> numbers_of(std::string_view text) {
+  std::vector<std::int64_t> numbers;
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    numbers.push_back(std::atoll(std::string(text.substr(0, comma)).c_str()));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return numbers;
+}
+
+struct Texts {
+  std::vector<std::int32_t> tokens, bounds = {0}, rows, targets;
+};
+
+Texts random_texts(std::span<const std::int64_t> lengths, std::int64_t vocabulary, std::uint64_t seed) {
+  Random random(seed);
+  Texts texts;
+  for (const std::int64_t length : lengths) {
+    for (std::int64_t i = 0; i < length; ++i) {
+      texts.tokens.push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary))));
+      if (i == 0) continue;
+      texts.rows.push_back(static_cast<std::int32_t>(texts.tokens.size()) - 2);
+      texts.targets.push_back(texts.tokens.back());
+    }
+    texts.bounds.push_back(static_cast<std::int32_t>(texts.tokens.size()));
+  }
+  return texts;
+}
+
+double gib_taken(const CudaDevice& before) {
+  const CudaDevice now = cuda_devices().devices.front();
+  return static_cast<double>(before.free_bytes - now.free_bytes) / (1ll << 30);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) try {
+  if (count < 6) {
+    fmt::print(stderr, "usage: gpu_training METHOD TEXTS LENGTHS PASSES STEPS [LAYERS] [RECOMPUTE]\n");
+    return 2;
+  }
+  const auto number = [&](int at, std::int64_t otherwise) { return at < count ? std::atoll(arguments[at]) : otherwise; };
+  const bool hybrid = std::string_view(arguments[1]) == "hybrid";
+  const std::int64_t texts = number(2, 0), passes = number(4, 1), steps = number(5, 1);
+  const auto given = numbers_of(arguments[3]);
+  const CudaDevices found = cuda_devices();
+  if (found.devices.empty()) throw Error(ExitCode::kUsage, "no GPU: {}", found.reason);
+  CudaContext context;
+  Workspace workspace;
+  const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
+  const DecoderConfig config = llama8b(number(6, 32));
+  RandomWeights random;
+  const DecoderWeights base = random_weights(config, random);
+  Adapter adapter = random_adapter(config, hybrid);
+  const DecoderWeights weights = adapted(base, adapter, config);
+  Parameters parameters = Parameters::of(adapter, 1);
+  const DecoderGradients gradients = gradients_of(parameters, config);
+  std::vector<std::int64_t> lengths;
+  std::int64_t tokens = 0;
+  for (std::int64_t i = 0; i < texts / passes; ++i) tokens += lengths.emplace_back(given[static_cast<std::size_t>(i) % given.size()]);
+  TrainingPass pass(config, weights,
+                    {.tokens = tokens,
+                     .positions = *std::max_element(given.begin(), given.end()),
+                     .recompute = number(7, 0) != 0,
+                     .activations = {Device::kCuda, DType::kBF16}});
+  std::vector<double> seconds, losses;
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    std::vector<Texts> drawn;
+    for (std::int64_t i = 0; i < passes; ++i)
+      drawn.push_back(random_texts(lengths, config.vocabulary, static_cast<std::uint64_t>(step * passes + i)));
+    context.synchronise();
+    const auto start = std::chrono::steady_clock::now();
+    parameters.clear_gradients(on);
+    double loss = 0;
+    const auto targets = static_cast<double>(passes * (tokens - static_cast<std::int64_t>(lengths.size())));
+    for (const Texts& one : drawn)
+      loss +=
+          pass.backward(on, {one.tokens, one.bounds, one.rows, one.targets}, gradients, {.scale = static_cast<float>(1 / targets)}).loss;
+    const double scale = clip_scale(gradient_norm(on, parameters.gradients()).norm, 1);
+    for (const Parameters::Entry& entry : parameters.entries()) {
+      const auto flat = [&](View part) { return part.reshaped({entry.size}); };
+      adamw(on, flat(entry.value), {flat(parameters.first_moment(entry)), flat(parameters.second_moment(entry))},
+            flat(parameters.gradient(entry)), {.learning_rate = 1e-6, .step = step, .gradient_scale = scale});
+    }
+    context.synchronise();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    losses.push_back(loss / targets);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  fmt::print("{{\"tokens_s\": {:.0f}, \"step_s\": {:.4f}, \"gib\": {:.2f}, \"losses\": [{:.4f}]}}\n",
+             static_cast<double>(tokens * passes) / median, median, gib_taken(found.devices.front()), fmt::join(losses, ", "));
+} catch (const std::exception& fault) {
+  fmt::print(stderr, "{}\n", fault.what());
+  return 1;
+}

@@ -1,0 +1,11 @@
+// A model's weights where they are computed with: mapped files lie on the host, a GPU wants its own copy, made once.
+#pragma once
+#include "deskhand/model/weights.h"
+
+namespace deskhand {
+
+// The same parts on `device`, each in its own type: quantised blocks stay quantised. What lies there already is borrowed, everything else
+// copied and owned; parts that are one (a tied head) stay one. Throws Error(kTooLarge) if the memory cannot be had.
+DecoderWeights placed(const DecoderWeights& weights, Device device);
+
+}  // namespace deskhand
