@@ -64,6 +64,7 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
   if (delimiter.size() > 1) throw Error(ExitCode::kUsage, "desk.toml: import.delimiter must be one character, or empty to find it");
   import.table.delimiter = delimiter.empty() ? '\0' : delimiter.front();
   import.clean = section.choice("clean", {"full", "seed"}, 0) == 0 ? CleanStyle::kFull : CleanStyle::kSeed;
+  import.missing = section.choice("missing", {"keep", "remove"}, 0) == 0 ? Missing::kKeep : Missing::kRemove;
   import.mapping.date_order = section.choice("dates", {"day-first", "month-first"}, static_cast<int>(import.mapping.date_order)) == 0
                                   ? DateOrder::kDayFirst
                                   : DateOrder::kMonthFirst;
@@ -230,6 +231,7 @@ tickets = {tickets}     # .xlsx, .csv or .jsonl; paths count from this folder
 history = {history}     # none where the tickets' file holds the activities
 clean = "full"                 # full: quoted mail, signatures, greetings and markup are cut; seed: the original scripts' rules
 dates = "day-first"            # of 03/04/2024; or month-first
+missing = "keep"               # tickets of earlier imports that the files no longer hold; or remove, where an export is the whole desk
 # [import.columns]             # where the export differs from the preset
 # problem = "PROBLEM"
 # urgency = "URGENCYCODE"

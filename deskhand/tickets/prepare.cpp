@@ -1,6 +1,8 @@
 #include "deskhand/tickets/prepare.h"
 
+#include <algorithm>
 #include <chrono>
+#include <tuple>
 #include <unordered_set>
 
 #include "deskhand/base/error.h"
@@ -9,6 +11,7 @@
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/tickets/history.h"
+#include "deskhand/tickets/staged_rows.h"
 
 namespace deskhand {
 namespace {
@@ -22,16 +25,26 @@ std::string now_utc() {
                      static_cast<unsigned>(day.day()), clock / 3600, clock / 60 % 60, clock % 60);
 }
 
+// What an import writes of a ticket, the history aside.
+bool same_fields(const Ticket& a, const Ticket& b) {
+  const auto fields = [](const Ticket& t) {
+    return std::tie(t.subject, t.problem, t.urgency, t.category, t.area, t.issue, t.query, t.resolution, t.solution, t.result, t.account_id,
+                    t.account, t.received, t.completed);
+  };
+  return fields(a) == fields(b);
+}
+
 class Preparation {
  public:
   Preparation(const PrepareSettings& settings, Database& database)
-      : settings_(settings), database_(database), writer_(database), cleaner_(settings.clean) {}
+      : settings_(settings), database_(database), staged_(database), store_(database), writer_(database), cleaner_(settings.clean) {}
 
   PrepareReport run() {
     Transaction transaction(database_);
     for (const auto& file : settings_.ticket_files) read(file, TableRole::kTickets, settings_.ticket_sheet);
     for (const auto& file : settings_.history_files) read(file, TableRole::kHistory, settings_.history_sheet);
     join();
+    if (!settings_.ticket_files.empty()) look_for_missing();
     report_.cleaning = cleaner_.counts();
     report_.unknown_tickets = static_cast<std::int64_t>(unknown_.size());
     const auto counts = report_.json();
@@ -72,22 +85,17 @@ class Preparation {
     report_.files.push_back(std::move(file));
   }
 
-  void take(Ticket ticket) {
+  void take(const Ticket& ticket) {
     if (ticket.id.empty()) {
       ++report_.skipped["ticket row without an id"];
       return;
     }
     if (!tickets_.insert(ticket.id).second) ++report_.skipped["ticket id that comes again (its last row counts)"];
-    touched_.insert(ticket.id);
-    ticket.subject = one_line(ticket.subject);
-    ticket.problem = cleaner_.clean(ticket.problem);
-    ticket.solution = cleaner_.clean(ticket.solution);
-    ticket.result = cleaner_.clean(ticket.result);
-    writer_.put(ticket);
+    staged_.put(ticket);
     if (settings_.mapping.activities.empty()) return;
-    writer_.drop_activities(ticket.id);
     renewed_.insert(ticket.id);
-    for (auto& activity : ticket.activities) writer_.put(activity, sequence_++);
+    staged_.drop_activities(ticket.id);
+    for (const auto& activity : ticket.activities) staged_.put(activity, sequence_++);
   }
 
   void take(const Activity& activity) {
@@ -95,55 +103,105 @@ class Preparation {
       ++report_.skipped["history row without a ticket id"];
       return;
     }
-    if (!writer_.has(activity.ticket_id)) {
+    if (!tickets_.contains(activity.ticket_id) && !writer_.has(activity.ticket_id)) {
       ++report_.skipped["history of an unknown ticket"];
       unknown_.insert(activity.ticket_id);
       return;
     }
-    if (renewed_.insert(activity.ticket_id).second) writer_.drop_activities(activity.ticket_id);  // an import replaces, it does not add
-    touched_.insert(activity.ticket_id);
-    writer_.put(activity, sequence_++);
+    renewed_.insert(activity.ticket_id);
+    staged_.put(activity, sequence_++);
   }
 
   void join() {
-    TicketStore store(database_);
+    std::vector<std::string> touched(tickets_.begin(), tickets_.end());
+    for (const auto& id : renewed_)
+      if (!tickets_.contains(id)) touched.push_back(id);
+    std::sort(touched.begin(), touched.end());
     Progress progress({.what = "joining tickets and history",
                        .unit = "tickets",
-                       .total = static_cast<std::int64_t>(touched_.size()),
+                       .total = static_cast<std::int64_t>(touched.size()),
                        .quiet = settings_.quiet});
-    for (const auto& id : touched_) {
+    for (const auto& id : touched) {
       check_interrupt();
       progress.advance();
-      auto ticket = store.find(id);
-      DESKHAND_ASSERT(ticket.has_value(), "a touched ticket is in the database");
-      const auto joined = join_history(*ticket, settings_.mapping, cleaner_);
-      report_.empty_activities += joined.empty_activities;
-      if (problem_text({.subject = ticket->subject, .problem = ticket->problem, .query = ticket->query}).empty()) {
-        ++report_.skipped["ticket without subject, problem or history"];
-        writer_.remove(id);
-        continue;
-      }
-      writer_.set_texts(id, ticket->query, ticket->resolution);
-      ++report_.tickets;
-      report_.activities += static_cast<std::int64_t>(ticket->activities.size());
-      report_.no_subject += ticket->subject.empty();
-      report_.no_problem += ticket->problem.empty();
-      report_.no_solution += ticket->solution.empty();
-      report_.no_urgency += ticket->urgency == 0;
-      report_.no_category += ticket->category.empty();
-      report_.without_history += !joined.query_from_history && !joined.resolution_from_history;
-      if (ticket->urgency) ++report_.urgencies[ticket->urgency];
-      if (!ticket->category.empty()) ++report_.categories[ticket->category];
+      join(id);
     }
-    progress.finish(fmt::format("joined {} tickets with {} activities", report_.tickets, report_.activities));
+    progress.finish(fmt::format("joined {} tickets with {} activities: {} new, {} changed, {} as they were", report_.tickets,
+                                report_.activities, report_.added, report_.updated, report_.unchanged));
+  }
+
+  // A ticket's row is this import's where there is one, else the database's; so is its history, which is replaced as a whole.
+  void join(const std::string& id) {
+    const auto stored = store_.find(id);
+    Ticket ticket;
+    if (tickets_.contains(id)) {
+      ticket = staged_.ticket(id);
+      ticket.subject = one_line(ticket.subject);
+      ticket.problem = cleaner_.clean(ticket.problem);
+      ticket.solution = cleaner_.clean(ticket.solution);
+      ticket.result = cleaner_.clean(ticket.result);
+    } else {
+      DESKHAND_ASSERT(stored.has_value(), "history is taken of known tickets alone");
+      ticket = *stored;
+    }
+    if (renewed_.contains(id)) {
+      ticket.activities = staged_.activities(id);
+    } else if (stored) {
+      ticket.activities = stored->activities;
+    }
+    const auto joined = join_history(ticket, settings_.mapping, cleaner_);
+    report_.empty_activities += joined.empty_activities;
+    if (problem_text({.subject = ticket.subject, .problem = ticket.problem, .query = ticket.query}).empty()) {
+      ++report_.skipped["ticket without subject, problem or history"];
+      if (stored) writer_.remove(id);
+      return;
+    }
+    write(ticket, stored ? &*stored : nullptr);
+    ++report_.tickets;
+    report_.activities += static_cast<std::int64_t>(ticket.activities.size());
+    report_.no_subject += ticket.subject.empty();
+    report_.no_problem += ticket.problem.empty();
+    report_.no_solution += ticket.solution.empty();
+    report_.no_urgency += ticket.urgency == 0;
+    report_.no_category += ticket.category.empty();
+    report_.without_history += !joined.query_from_history && !joined.resolution_from_history;
+    if (ticket.urgency) ++report_.urgencies[ticket.urgency];
+    if (!ticket.category.empty()) ++report_.categories[ticket.category];
+  }
+
+  void write(const Ticket& ticket, const Ticket* stored) {
+    const bool same_history = stored && stored->activities == ticket.activities;
+    if (same_history && same_fields(*stored, ticket)) {
+      ++report_.unchanged;
+      return;
+    }
+    ++(stored ? report_.updated : report_.added);
+    writer_.put(ticket);
+    writer_.set_texts(ticket.id, ticket.query, ticket.resolution);
+    if (same_history) return;
+    if (stored) writer_.drop_activities(ticket.id);
+    std::int64_t sequence = 0;
+    for (const auto& activity : ticket.activities) writer_.put(activity, sequence++);
+  }
+
+  void look_for_missing() {
+    for (const auto& id : store_.ids()) {
+      if (tickets_.contains(id)) continue;
+      ++report_.missing;
+      if (settings_.missing == Missing::kKeep) continue;
+      writer_.remove(id);
+      ++report_.removed;
+    }
   }
 
   const PrepareSettings& settings_;
   Database& database_;
+  StagedRows staged_;
+  TicketStore store_;
   TicketWriter writer_;
   Cleaner cleaner_;
   PrepareReport report_;
-  std::unordered_set<std::string> tickets_, touched_, renewed_, unknown_;
+  std::unordered_set<std::string> tickets_, renewed_, unknown_;  // ids: with a row, with history, that no ticket has
   std::int64_t sequence_ = 0;
 };
 
@@ -163,6 +221,11 @@ std::string PrepareReport::json() const {
   object["ticket_rows"] = ticket_rows;
   object["history_rows"] = history_rows;
   object["tickets"] = tickets;
+  object["added"] = added;
+  object["updated"] = updated;
+  object["unchanged"] = unchanged;
+  object["missing"] = missing;
+  object["removed"] = removed;
   object["activities"] = activities;
   object["skipped"] = Json::object();
   for (const auto& [why, rows] : skipped) object["skipped"][why] = rows;
@@ -190,6 +253,11 @@ std::string PrepareReport::text() const {
   std::string out;
   for (const auto& file : files) out += fmt::format("{}: {} rows ({})\n", file.file, file.rows, file.description);
   out += fmt::format("{} tickets with {} activities; {} without history\n", tickets, activities, without_history);
+  out += fmt::format("{} new, {} changed, {} as they were\n", added, updated, unchanged);
+  if (removed)
+    out += fmt::format("{} tickets of earlier imports are not in these files and were removed\n", removed);
+  else if (missing)
+    out += fmt::format("{} tickets of earlier imports are not in these files and were kept; --missing remove takes them away\n", missing);
   out += fmt::format(
       "missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be "
       "read\n",

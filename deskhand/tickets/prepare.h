@@ -1,4 +1,6 @@
 // From exported files to cleaned tickets in the desk's database. One transaction: an error or Ctrl-C leaves the database as it was.
+// An export adds and updates by ticket id; what is as it was is not touched. Rows as exported lie in a temporary file until all of a
+// ticket is there: what cleaning takes away never reaches the database.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,11 +15,14 @@
 
 namespace deskhand {
 
+enum class Missing { kKeep, kRemove };  // tickets of earlier imports that the ticket files no longer hold
+
 struct PrepareSettings {
   std::vector<std::filesystem::path> ticket_files, history_files;
   std::string ticket_sheet, history_sheet;  // empty: the first
   ColumnMapping mapping;
   CleanStyle clean = CleanStyle::kFull;
+  Missing missing = Missing::kKeep;
   TableOptions table;  // delimiter, encoding, limits
   bool quiet = false;  // no progress on stderr
 };
@@ -29,7 +34,9 @@ struct PrepareReport {
   };
   std::vector<File> files;
   std::int64_t ticket_rows = 0, history_rows = 0;
-  std::int64_t tickets = 0;                     // in the database afterwards, from this import
+  std::int64_t tickets = 0;  // in the database afterwards, from this import
+  std::int64_t added = 0, updated = 0, unchanged = 0;
+  std::int64_t missing = 0, removed = 0;        // of earlier imports and not in these ticket files: all of them, and those taken away
   std::int64_t activities = 0;                  // stored
   std::map<std::string, std::int64_t> skipped;  // why -> rows: "ticket row without an id", "history of an unknown ticket", ...
   std::int64_t no_subject = 0, no_problem = 0, no_solution = 0, no_urgency = 0, no_category = 0;  // of `tickets`, before any fallback

@@ -137,6 +137,57 @@ TEST_CASE("preparing twice changes nothing, and keeps split and rewriting") {
   CHECK(store.find("1")->resolution_summary == "Clean rollers");
 }
 
+TEST_CASE("a second export adds, changes and, where told, removes by ticket id, and says so") {
+  const TemporaryFolder folder;
+  auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+  const auto first = prepare(write_desk(folder), database);
+  CHECK(first.added == 2);
+  CHECK(first.updated + first.unchanged + first.missing == 0);
+  const auto again = prepare(write_desk(folder), database);
+  CHECK(again.unchanged == 2);
+  CHECK(again.added + again.updated == 0);
+
+  const std::string header(kTickets, 0, std::string_view(kTickets).find('\n') + 1);
+  const std::string later = header +
+                            "1,,ERP,Printing,Defect,14/03/2024,15/03/2024,Jam,2,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n" +
+                            "7,,ERP,Stock,Defect,01/02/2024,,New,2,a new one,Recounted,,A1,Acme\r\n";
+  auto settings = write_desk(folder, later);
+  const auto kept = prepare(settings, database);
+  CHECK(kept.added == 1);
+  CHECK(kept.updated == 1);  // its urgency
+  CHECK(kept.missing == 1);
+  CHECK(kept.removed == 0);
+  CHECK(kept.text().find("1 new, 1 changed, 0 as they were\n1 tickets of earlier imports are not in these files and were kept") !=
+        std::string::npos);
+  TicketStore store(database);
+  CHECK(store.find("1")->urgency == 2);
+  CHECK(store.find("2").has_value());
+
+  settings.missing = Missing::kRemove;
+  const auto removed = prepare(settings, database);
+  CHECK(removed.unchanged == 2);
+  CHECK(removed.removed == 1);
+  CHECK_FALSE(store.find("2").has_value());
+
+  settings.ticket_files.clear();  // a history alone says nothing of which tickets there are
+  CHECK(prepare(settings, database).removed == 0);
+  CHECK(store.count() == 2);
+}
+
+TEST_CASE("what cleaning cut is nowhere in the database") {
+  const TemporaryFolder folder;
+  {
+    auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+    auto tickets = std::string(kTickets);
+    tickets.replace(tickets.find("Hi, it jams"), 11, "it jams\n\nKind regards\nZwentibold Quitzow\n+49 89 1234567");
+    prepare(write_desk(folder, tickets), database);
+    CHECK(TicketStore(database).find("1")->problem == "it jams");
+  }
+  for (const auto& file : std::filesystem::directory_iterator(folder.path()))
+    if (file.path().string().find("desk.db") != std::string::npos)
+      CHECK(read_text_file(file.path()).find("Zwentibold") == std::string::npos);
+}
+
 TEST_CASE("an error half way leaves the database as it was") {
   const TemporaryFolder folder;
   auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);

@@ -17,6 +17,8 @@ struct Activity {
   std::string created;     // ISO, or empty
   std::string text;        // as exported, not cleaned
   std::string type_code, type;
+
+  bool operator==(const Activity&) const = default;
 };
 
 struct Ticket {
