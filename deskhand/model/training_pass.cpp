@@ -114,12 +114,18 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
                 "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
                 "method, which trains all of it");
   for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.push_back(limits.activations.make({limits.tokens, config.width}));
-  for (const DecoderLayer& layer : weights.layers) {
-    if (limits.recompute && !kept_.empty()) break;
-    Kept& kept = kept_.emplace_back(Kept{LayerActivations(config, limits.tokens, KeepFor::kBackward, limits.activations), {}});
-    for (std::size_t i = 0; i < kLinears; ++i)
-      if (const ConstView a = (layer.*kLayerLinears[i].linear).lora.a; !a.empty())
-        kept.low[i] = limits.activations.make({limits.tokens, a.shape()[0]});
+  const std::int64_t kept = limits.recompute ? 1 : config.layers;
+  for (std::int64_t i = 0; i < kept; ++i)
+    kept_.push_back({LayerActivations(config, limits.tokens, KeepFor::kBackward, limits.activations), {}});
+  for (std::size_t i = 0; i < kLinears; ++i) {
+    std::vector<std::int64_t> ranks(kept_.size());
+    for (std::size_t number = 0; number < weights.layers.size(); ++number) {
+      const ConstView a = (weights.layers[number].*kLayerLinears[i].linear).lora.a;
+      std::int64_t& rank = ranks[kept_.size() == 1 ? 0 : number];
+      if (!a.empty()) rank = std::max(rank, a.shape()[0]);
+    }
+    for (std::size_t number = 0; number < ranks.size(); ++number)
+      if (ranks[number] > 0) kept_[number].low[i] = limits.activations.make({limits.tokens * ranks[number]});
   }
 }
 
@@ -164,6 +170,12 @@ View TrainingPass::rows_of(Tensor& buffer) const {
   return first_rows(buffer, rows_);
 }
 
+View TrainingPass::low_of(Kept& kept, std::size_t at, const Linear& linear) const {
+  if (linear.lora.a.empty()) return {};
+  const std::int64_t rank = linear.lora.a.shape()[0];
+  return kept.low[at].view().rows(0, rows_ * rank).reshaped({rows_, rank});
+}
+
 HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients) {
   rows_ = static_cast<std::int64_t>(batch.tokens.size());
   bounds_ = batch.bounds;
@@ -198,11 +210,10 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
 
 void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch) {
   const DecoderLayer& layer = weights_.layers[number];
-  auto& [act, low] = kept(number);
+  Kept& own = kept(number);
+  LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
-  const auto call = [&](Place at, Tensor& out) {
-    return LinearCall{&linears[at], rows_of(out), low[at].empty() ? View() : rows_of(low[at])};
-  };
+  const auto call = [&](Place at, Tensor& out) { return LinearCall{&linears[at], rows_of(out), low_of(own, at, linears[at])}; };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), normed = rows_of(normed_), delta = rows_of(delta_);
@@ -217,7 +228,7 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
 
   rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon, act.feed_forward_rstd.view().rows(0, rows_));
   apply(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, normed);
-  if (stretch == Stretch::kAllButDown && low[kDown].empty()) return;
+  if (stretch == Stretch::kAllButDown && linears[kDown].lora.a.empty()) return;
   swiglu(on, rows_of(product_), rows_of(act.gate), rows_of(act.up));
   apply(on, std::array{call(kDown, delta_)}, rows_of(product_));
   add(on, rows_of(inputs_[number + 1]), middle, delta);
@@ -262,10 +273,11 @@ void TrainingPass::attend_backward(const Backend& on, LayerActivations& act) {
 void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
                                   bool to_input) {
   const DecoderLayer& layer = weights_.layers[number];
-  auto& [act, low] = kept(number);
+  Kept& own = kept(number);
+  LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
   const auto pull = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x) {
-    run(on, {linears[at], of, d_x, into, d_out, x, low[at].empty() ? ConstView() : rows_of(low[at])});
+    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at])});
   };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);

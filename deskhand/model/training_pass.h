@@ -52,7 +52,7 @@ class TrainingPass {
   static constexpr std::size_t kLinears = kLayerLinears.size();
   struct Kept {
     LayerActivations act;
-    std::array<Tensor, kLinears> low;  // (N, R) of each pair, or empty
+    std::array<Tensor, kLinears> low;  // (N, R) of each pair, or empty; R the largest of the layers that use it in turn
   };
 
   enum class Stretch : std::uint8_t { kWhole, kAllButDown };  // of a layer: backward does not read what it leaves
@@ -66,7 +66,8 @@ class TrainingPass {
   void attend(const Backend& on, LayerActivations& act);
   void attend_backward(const Backend& on, LayerActivations& act);  // d_attended_ becomes d_q_, d_k_, d_v_, still turned
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
-  View rows_of(Tensor& buffer) const;  // of the pass under way, as a matrix
+  View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
+  View low_of(Kept& kept, std::size_t at, const Linear& linear) const;  // empty where it has no pair
 
   const DecoderConfig& config_;
   const DecoderWeights& weights_;

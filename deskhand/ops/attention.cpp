@@ -10,7 +10,9 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
                   "(N, H, D) of q and out, (N, G, D) of k and v");
   DESKHAND_ASSERT(k.shape()[0] == q.shape()[0] && k.shape()[2] == q.shape()[2] && k.shape()[1] > 0 && q.shape()[1] % k.shape()[1] == 0,
                   "H a multiple of G");
-  DESKHAND_ASSERT(out.type() == DType::kF32 && q.type() == DType::kF32 && k.type() == DType::kF32 && v.type() == DType::kF32, "f32");
+  DESKHAND_ASSERT(is_activation(on, q.type()) && out.type() == q.type() && k.type() == q.type() && v.type() == q.type(),
+                  "activations of one type");
+  DESKHAND_ASSERT(logsumexp.empty() || logsumexp.type() == DType::kF32, "f32 of logsumexp");
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q.shape()[0], "bounds inside the batch");
   DESKHAND_ASSERT(logsumexp.empty() || logsumexp.shape().elements() == q.shape()[0] * q.shape()[1], "(N, H) of logsumexp");
   if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
@@ -28,10 +30,11 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
                   "(N, H, D) of q, out and d_out, (N, G, D) of k and v");
   DESKHAND_ASSERT(gradients.d_q.shape() == q && gradients.d_k.shape() == k && gradients.d_v.shape() == k, "gradients of their shapes");
   DESKHAND_ASSERT(k[0] == q[0] && k[2] == q[2] && k[1] > 0 && q[1] % k[1] == 0, "H a multiple of G");
-  for (const ConstView& view : {ConstView(gradients.d_q), ConstView(gradients.d_k), ConstView(gradients.d_v), d_out, forward.q, forward.k,
-                                forward.v, forward.out, forward.logsumexp})
-    DESKHAND_ASSERT(view.type() == DType::kF32, "f32");
-  DESKHAND_ASSERT(forward.logsumexp.shape().elements() == q[0] * q[1], "(N, H) of logsumexp");
+  for (const ConstView& view :
+       {ConstView(gradients.d_q), ConstView(gradients.d_k), ConstView(gradients.d_v), d_out, forward.q, forward.k, forward.v, forward.out})
+    DESKHAND_ASSERT(is_activation(on, view.type()) && view.type() == d_out.type(), "activations of one type");
+  DESKHAND_ASSERT(forward.logsumexp.type() == DType::kF32 && forward.logsumexp.shape().elements() == q[0] * q[1],
+                  "(N, H) f32 of logsumexp");
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q[0], "bounds inside the batch");
   if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q[2]));
   if (on.kind == Backend::Kind::kReference) return reference::attention_backward(gradients, d_out, forward, bounds, options);

@@ -1,6 +1,6 @@
 // softmax(q k^T * scale) v inside each sequence of a packed batch: block-diagonal, causal or not. Query head h reads key head h / (H / G).
-// q, out (N, H, D); k, v (N, G, D), all f32; sequence i is rows [bounds[i], bounds[i + 1]). `logsumexp` (N, H) is written if given:
-// backward needs it.
+// q, out (N, H, D); k, v (N, G, D), activations of one type; sequence i is rows [bounds[i], bounds[i + 1]). `logsumexp` (N, H) f32 is
+// written if given: backward needs it.
 #pragma once
 #include "deskhand/ops/backend.h"
 

@@ -110,7 +110,8 @@ TEST_CASE("loss and every gradient of LoRA, hybrid and full training are those o
   }
 }
 
-// bf16: weights and activations have steps of 2^-8; over four layers and their backward pass some 2 % of a gradient's largest element.
+// bf16: weights and activations have steps of 2^-8; forward and backward through layers 64 wide some percent of a gradient's largest
+// element.
 TEST_CASE("on the GPU loss and every gradient are those of transformers and peft, in f32 exactly, in bf16 within its steps") {
   if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
     MESSAGE("skipped, no GPU: " << found.reason);
@@ -128,7 +129,7 @@ TEST_CASE("on the GPU loss and every gradient are those of transformers and peft
     CHECK(difference(exact, golden) < kTolerance);
     const Found rounded = backward(on, golden, golden.batch(), {.at = {Device::kCuda, DType::kBF16}});
     CHECK(rounded.sums.loss / rows == doctest::Approx(means[0]).epsilon(0.01));
-    CHECK(difference(rounded, golden) < 0.05);
+    CHECK(difference(rounded, golden) < 0.15);
     const Way ways[] = {{.dropout = 0.2f, .at = {Device::kCuda, DType::kBF16}},
                         {.recompute = true, .dropout = 0.2f, .at = {Device::kCuda, DType::kBF16}}};
     const Found kept = backward(on, golden, golden.batch(), ways[0]), again = backward(on, golden, golden.batch(), ways[1]);
@@ -169,8 +170,8 @@ TEST_CASE("texts that share their beginning give the loss and the gradients of w
   }
 }
 
-TEST_CASE("computing a layer again for backward changes no bit, with dropout too") {
-  for (const char* name : {"qwen2-lora", "llama-tied-full"}) {
+TEST_CASE("computing a layer again for backward changes no bit, with dropout too, and where layers have pairs of other ranks") {
+  for (const char* name : {"qwen2-lora", "llama-tied-full", "llama-untied-patterns"}) {
     Golden golden(name);
     testing::Machine machine(2, CpuFeatures::detect());
     const Found kept = backward(machine.on, golden, golden.batch(), {.dropout = 0.2f});

@@ -1,8 +1,9 @@
-// Plain kernels, version 1: a block a (row, head), keys or queries a tile at a time, a thread a score, then a thread a column of the head.
+// bf16 heads whose width the tensor cores' tiles know: attention_bf16.cu. Plain kernels for all others, version 1: a block a (row, head), keys or queries a tile at a time, a thread a score, then a thread a column of the head.
 // f32 throughout and no tensor cores; every sum has one order. Each block reads all keys of its sequence through the cache.
 #include "deskhand/ops/attention.h"
 
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/attention_bf16.h"
+#include "deskhand/ops/cuda/map.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -193,6 +194,29 @@ Heads heads_of(const Backend& on, const Shape& q, const Shape& k, std::span<cons
           .causal = options.causal};
 }
 
+// An f32 twin of a bf16 tensor, in scratch: for widths that the tiles do not know.
+struct Widen {
+  const Bf16* in;
+  float* out;
+  __device__ void operator()(std::int64_t i) const { out[i] = widened(in[i]); }
+};
+struct Narrow {
+  const float* in;
+  Bf16* out;
+  __device__ void operator()(std::int64_t i) const { out[i] = narrowed<Bf16>(in[i]); }
+};
+
+View twin(const Backend& on, int number, ConstView of) {
+  const View wide(on.cuda->scratch(kWide + number, of.shape().elements() * static_cast<std::int64_t>(sizeof(float))), DType::kF32,
+                  of.shape(), Device::kCuda);
+  for_each(on, of.shape().elements(), Widen{pointer<Bf16>(of), pointer(wide)});
+  return wide;
+}
+
+void take_back(const Backend& on, View out, ConstView twin) {
+  for_each(on, out.shape().elements(), Narrow{pointer(twin), pointer<Bf16>(out)});
+}
+
 }  // namespace
 
 void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,
@@ -200,6 +224,12 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   require_gpu(on, {out, q, k, v, logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = q.shape()[2];
   if (rows == 0 || width == 0 || q.shape()[1] == 0) return;
+  if (q.type() == DType::kBF16) {
+    if (has_attention_tiles(width)) return attention_bf16(on, out, q, k, v, bounds, options, logsumexp);
+    const View wide = twin(on, 0, out);  // rows outside the sequences come back as they were
+    cuda::attention(on, wide, twin(on, 1, q), twin(on, 2, k), twin(on, 3, v), bounds, options, logsumexp);
+    return take_back(on, out, wide);
+  }
   const Heads at = heads_of(on, q.shape(), k.shape(), bounds, options);
   attention_kernel<<<dim3(blocks_for(rows, 1), static_cast<unsigned>(at.heads)), kTile, padded(width) * sizeof(float), stream(on)>>>(
       at, pointer(out), pointer(logsumexp), pointer(q), pointer(k), pointer(v));
@@ -211,6 +241,16 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
   require_gpu(on, {gradients.d_q, gradients.d_k, gradients.d_v, d_out, forward.q, forward.k, forward.v, forward.out, forward.logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = d_out.shape()[2];
   if (rows == 0 || width == 0 || d_out.shape()[1] == 0) return;
+  if (d_out.type() == DType::kBF16) {
+    if (has_attention_tiles(width)) return attention_backward_bf16(on, gradients, d_out, forward, bounds, options);
+    const AttentionGradients wide{twin(on, 0, gradients.d_q), twin(on, 1, gradients.d_k), twin(on, 2, gradients.d_v)};
+    const AttentionForward wide_forward{twin(on, 3, forward.q), twin(on, 4, forward.k), twin(on, 5, forward.v), twin(on, 6, forward.out),
+                                        forward.logsumexp};
+    cuda::attention_backward(on, wide, twin(on, 7, d_out), wide_forward, bounds, options);
+    take_back(on, gradients.d_q, wide.d_q);
+    take_back(on, gradients.d_k, wide.d_k);
+    return take_back(on, gradients.d_v, wide.d_v);
+  }
   const Heads at = heads_of(on, d_out.shape(), forward.k.shape(), bounds, options);
   float* const delta = on.cuda->scratch<float>(kDelta, d_out.shape()[0] * at.heads);
   delta_kernel<<<blocks_for(rows * at.heads, kTile / 32), kTile, 0, stream(on)>>>(delta, pointer(d_out), pointer(forward.out),
