@@ -70,8 +70,7 @@ std::unique_ptr<DeskEncoder> DeskEncoder::load(const Desk& desk, const Globals& 
   return std::unique_ptr<DeskEncoder>(new DeskEncoder(installed_model(globals.models, name), name, on));
 }
 
-Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options)
-    : engine_(globals.threads, desk.settings.compute) {
+Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions& options) : engine_(globals, desk.settings.compute) {
   CaseStore cases(desk.database);
   if (cases.count() == 0)
     throw Error(ExitCode::kNotFound, "the desk has no cases yet; run: deskhand --desk {} index", globals.desk.string());
@@ -102,7 +101,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
       confidence = std::move(fitted);
     }
   }
-  if (!files.model.empty()) model_ = std::make_unique<DeskDecoder>(files, desk.settings, engine_.backend, confidence.category.labels);
+  if (!files.model.empty()) model_ = std::make_unique<DeskDecoder>(files, desk.settings, engine_.models, confidence.category.labels);
   triager_ = std::make_unique<Triager>(
       TriageParts{.retriever = *retriever_,
                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,

@@ -11,6 +11,9 @@ class App;
 
 namespace deskhand {
 
+// Where language models are computed.
+enum class DeviceChoice { kAuto /* the GPU if one can be used */, kCpu, kCuda };
+
 // Options that every command knows.
 struct Globals {
   std::filesystem::path desk = ".";  // the desk's folder
@@ -18,6 +21,7 @@ struct Globals {
   bool json = false;
   bool quiet = false;
   int threads = 0;  // 0: all that this process may use
+  DeviceChoice device = DeviceChoice::kAuto;
 };
 
 struct Command {

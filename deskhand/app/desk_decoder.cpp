@@ -19,6 +19,11 @@ GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings&
   return made;
 }
 
+Decoder placed_on(const Backend& on, Decoder decoder) {
+  decoder.place(device_of(on));
+  return decoder;
+}
+
 GeneratorModelSettings model_settings(const DeskSettings& settings, const std::vector<std::string>& categories,
                                       const std::string& adapter_id, bool has_chat) {
   GeneratorModelSettings made;
@@ -57,7 +62,7 @@ DeskDecoder::DeskDecoder(const Files& files, const DeskSettings& settings, const
 
 DeskDecoder::DeskDecoder(Decoder decoder, LoadedTokenizer tokenizer, const DeskSettings& settings, const Backend& on,
                          const std::vector<std::string>& categories, const std::string& adapter_id)
-    : decoder_(std::move(decoder)),
+    : decoder_(placed_on(on, std::move(decoder))),
       tokenizer_(std::move(tokenizer)),
       generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings)),
       asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr,

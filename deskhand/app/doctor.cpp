@@ -52,10 +52,12 @@ void examine_machine(const Globals& globals, std::vector<Finding>& findings) {
       {"memory", fmt::format("{} of {} free", human_bytes(memory_bytes("MemAvailable")), human_bytes(memory_bytes("MemTotal")))});
   const CudaDevices gpus = cuda_devices();
   for (const CudaDevice& gpu : gpus.devices)
-    findings.push_back({"gpu", fmt::format("{}, compute {}.{}, {} of {} free; answers are computed on the processor", gpu.name,
-                                           gpu.capability_major, gpu.capability_minor, human_bytes(static_cast<double>(gpu.free_bytes)),
-                                           human_bytes(static_cast<double>(gpu.total_bytes)))});
+    findings.push_back(
+        {"gpu", fmt::format("{}, compute {}.{}, {} of {} free", gpu.name, gpu.capability_major, gpu.capability_minor,
+                            human_bytes(static_cast<double>(gpu.free_bytes)), human_bytes(static_cast<double>(gpu.total_bytes)))});
   if (gpus.devices.empty()) findings.push_back({"gpu", "none: " + gpus.reason});
+  const std::string used = gpu_in_use(globals);
+  findings.push_back({"models", "language models are computed on " + (used.empty() ? "the processor" : used)});
 #ifdef DESKHAND_PARQUET
   findings.push_back({"parquet", "built in"});
 #else

@@ -153,7 +153,7 @@ void evaluate(const Globals& globals, Options options) {
   for (const std::string& name : others)
     if (name != "none" && name != "desk") names.push_back(name);
 
-  Engine engine(globals.threads, desk.settings.compute);
+  Engine engine(globals, desk.settings.compute);
   const auto encoder = DeskEncoder::load(desk, globals, engine.backend);
   std::error_code failure;
   fs::create_directories(folder, failure);

@@ -226,7 +226,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
     const Retriever retriever(split.cases, retrieval, run.engine.pool);
     CaseStore cases(split.cases);
     Confidence confidence = confidence_of_cases(cases);
-    const auto decoder = has_model ? std::make_unique<DeskDecoder>(files, desk, run.engine.backend, confidence.category.labels) : nullptr;
+    const auto decoder = has_model ? std::make_unique<DeskDecoder>(files, desk, run.engine.models, confidence.category.labels) : nullptr;
     const TriageParts parts{.retriever = retriever,
                             .embedder = run.encoder ? &run.encoder->embedder() : nullptr,
                             .model = decoder ? &decoder->model() : nullptr,

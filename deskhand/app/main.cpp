@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -43,6 +44,11 @@ int main(int count, char** arguments) {
   program.add_option("--threads", globals.threads, "Threads to use; 0: all that this process may")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  const std::map<std::string, DeviceChoice> devices{
+      {"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}};
+  program.add_option("--device", globals.device, "Where language models are computed: auto (the GPU if one can be used), cpu or cuda")
+      ->transform(CLI::CheckedTransformer(devices))
+      ->option_text("NAME");
   program.add_flag("--json", globals.json, "Results as JSON");
   program.add_flag("--quiet,-q", globals.quiet, "No progress on stderr");
 

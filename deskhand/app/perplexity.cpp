@@ -24,15 +24,16 @@ struct Options {
 
 void measure(const Globals& globals, const Options& options) {
   const auto path = installed_model(globals.models, options.model);
-  Engine engine(globals.threads);
-  const Decoder decoder =
+  Engine engine(globals, Compute::kAuto);
+  Decoder decoder =
       load_decoder(path, options.adapter.empty() ? std::filesystem::path() : installed_adapter(globals.desk, options.adapter));
+  decoder.place(device_of(engine.models));
   const LoadedTokenizer loaded = load_tokenizer(path);
   std::vector<std::int32_t> tokens = loaded.tokenizer->encode(read_text_file(options.text));
   PerplexitySettings settings{.window = options.window};
   if (loaded.tokenizer->add_bos() && loaded.tokenizer->bos()) settings.bos = *loaded.tokenizer->bos();
   DecoderBuffers buffers = decoder.make_buffers({.tokens = options.window, .positions = options.window});
-  const Perplexity found = perplexity(decoder, engine.backend, buffers, tokens, settings);
+  const Perplexity found = perplexity(decoder, engine.models, buffers, tokens, settings);
   if (globals.json)
     fmt::print(
         "{}\n",

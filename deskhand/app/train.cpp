@@ -147,7 +147,7 @@ double seconds_of(const TrainingPlan& plan, const TrainingSet& set, const Recipe
 }
 
 void dry_run(Job& job, const Globals& globals, const Options& options, const TrainingPlan& plan) {
-  const double pass_s = time_of_pass(job.engine.backend, job.decoder, job.data(), job.recipe);
+  const double pass_s = time_of_pass(job.engine.models, job.decoder, job.data(), job.recipe);
   const double seconds = seconds_of(plan, job.set, job.recipe, pass_s);
   const std::int64_t memory = plan.frozen_bytes + plan.trained_bytes + plan.pass_bytes, all = all_parameters(job.decoder.config());
   if (globals.json) {
@@ -329,7 +329,7 @@ void run(Job& job, const Globals& globals, const Options& options, const Trainin
   if (!globals.quiet) fmt::print(stderr, "{}", about_data(job.set, job.recipe));
   Watch watch(options.name, globals.quiet);
   const TrainingOutcome outcome =
-      run_training(job.engine.backend, job.decoder, job.data(), job.recipe, folder, info, options.resume, watch.callbacks());
+      run_training(job.engine.models, job.decoder, job.data(), job.recipe, folder, info, options.resume, watch.callbacks());
   watch.finish();
   if (outcome.end == TrainingOutcome::End::kInterrupted)
     throw Error(ExitCode::kInterrupted, "interrupted {}. To go on: {} --resume",
@@ -399,13 +399,13 @@ void train(const Globals& globals, Options options) {
           .recipe = recipe,
           .model_name = fs::exists(model_name) ? fs::absolute(model_name).lexically_normal().string() : model_name,
           .model = model,
-          .engine = Engine(globals.threads, compute),
+          .engine = Engine(globals, compute),
           .decoder = Decoder::load(model),
           .tokenizer = load_tokenizer(model),
           .set = {}};
   check_context(recipe, job.decoder, model_name);
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
-  const TrainingPlan plan = plan_training(job.engine.backend, job.decoder, job.data(), recipe);
+  const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), recipe);
   check_interrupt();
   if (options.dry_run)
     dry_run(job, globals, options, plan);

@@ -8,11 +8,15 @@
 #include "deskhand/base/error.h"
 #include "deskhand/generate/generator.h"
 #include "deskhand/generate/perplexity.h"
+#include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
 namespace {
 
 const std::filesystem::path kModels = std::filesystem::path(DESKHAND_SOURCE_DIR) / "tests/golden/models";
+
+constexpr const char* kNames[] = {"llama-tied",     "llama-untied",    "qwen2",          "mistral",      "smollm",
+                                  "gguf-llama-f32", "gguf-qwen2-half", "gguf-llama-old", "gguf-llama-k", "gguf-qwen2-q8_0"};
 
 struct Engine {
   Engine() {
@@ -33,8 +37,7 @@ std::shared_ptr<const TokenTrie> any_vocabulary(std::int64_t size) {
 }
 
 TEST_CASE("greedy completions are transformers' on every golden model, with and without drafts, in one pass or in chunks") {
-  for (const char* name : {"llama-tied", "llama-untied", "qwen2", "mistral", "smollm", "gguf-llama-f32", "gguf-qwen2-half",
-                           "gguf-llama-old", "gguf-llama-k", "gguf-qwen2-q8_0"}) {
+  for (const char* name : kNames) {
     CAPTURE(name);
     Engine engine;
     const auto expected = Safetensors::open(kModels / name / "expected.safetensors");
@@ -44,6 +47,44 @@ TEST_CASE("greedy completions are transformers' on every golden model, with and 
       for (const bool drafts : {true, false}) {
         const DecoderLimits limits{.tokens = pass, .positions = 64};
         Generator generator(std::make_unique<DecoderLogits>(decoder, engine.on, limits), any_vocabulary(decoder.config().vocabulary), {},
+                            {.cache = {.tokens = 256, .page_tokens = 8, .type = DType::kF32}, .drafts = {.least_match = 1}});
+        const auto completion = generator.complete(prompt, {.max_new_tokens = static_cast<std::int32_t>(greedy.size()), .drafts = drafts});
+        CHECK(completion.tokens == std::vector<std::int32_t>(greedy.begin(), greedy.end()));
+      }
+  }
+}
+
+// f32 products on both sides; the tiny models' logits are far apart.
+TEST_CASE("greedy completions on the GPU are transformers' on every golden model, and logits those of the CPU") {
+  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
+    MESSAGE("skipped, no GPU: " << found.reason);
+    return;
+  }
+  CudaContext context;
+  Engine engine;
+  Backend there = engine.on;
+  there.kind = Backend::Kind::kCuda;
+  there.cuda = &context;
+  for (const char* name : kNames) {
+    CAPTURE(name);
+    const auto expected = Safetensors::open(kModels / name / "expected.safetensors");
+    const auto prompt = expected.view("prompt").as<std::int32_t>(), greedy = expected.view("greedy").as<std::int32_t>();
+    Decoder decoder = Decoder::load(kModels / name);
+    const std::vector<std::int32_t> bounds{0, static_cast<std::int32_t>(prompt.size())},
+        rows{0, static_cast<std::int32_t>(prompt.size()) - 1};
+    Tensor wanted(DType::kF32, {2, decoder.config().vocabulary}), found(DType::kF32, wanted.shape());
+    auto buffers = decoder.make_buffers({.tokens = 64, .positions = 64});
+    decoder.forward_packed(engine.on, buffers, prompt, bounds, rows, wanted);
+    decoder.place(Device::kCuda);
+    auto buffers_there = decoder.make_buffers({.tokens = 64, .positions = 64});
+    decoder.forward_packed(there, buffers_there, prompt, bounds, rows, found);
+    for (std::size_t i = 0; i < found.floats().size(); ++i)
+      if (!(std::abs(found.floats()[i] - wanted.floats()[i]) < 1e-3f))
+        FAIL_CHECK("logit ", i, ": ", found.floats()[i], " instead of ", wanted.floats()[i]);
+    for (const std::int64_t pass : {5, 512})
+      for (const bool drafts : {true, false}) {
+        Generator generator(std::make_unique<DecoderLogits>(decoder, there, DecoderLimits{.tokens = pass, .positions = 64}),
+                            any_vocabulary(decoder.config().vocabulary), {},
                             {.cache = {.tokens = 256, .page_tokens = 8, .type = DType::kF32}, .drafts = {.least_match = 1}});
         const auto completion = generator.complete(prompt, {.max_new_tokens = static_cast<std::int32_t>(greedy.size()), .drafts = drafts});
         CHECK(completion.tokens == std::vector<std::int32_t>(greedy.begin(), greedy.end()));

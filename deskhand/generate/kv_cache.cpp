@@ -1,7 +1,6 @@
 #include "deskhand/generate/kv_cache.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/progress.h"
@@ -42,7 +41,8 @@ KvCache::KvCache(const KvShape& shape, const KvCacheSettings& settings) : page_t
     throw Error(ExitCode::kUsage, "the key/value cache holds f16 or f32, not {}", dtype_name(settings.type));
   DESKHAND_ASSERT(shape.layers > 0 && shape.kv_heads > 0 && shape.head_width > 0, "a model with layers and heads");
   const std::int64_t pages = (settings.tokens + page_tokens_ - 1) / page_tokens_;
-  memory_ = Tensor(settings.type, {std::int64_t{2} * shape.layers, pages, page_tokens_, std::int64_t{shape.kv_heads} * shape.head_width});
+  memory_ = Tensor(settings.type, {std::int64_t{2} * shape.layers, pages, page_tokens_, std::int64_t{shape.kv_heads} * shape.head_width},
+                   shape.device);
   const Shape one{pages, page_tokens_, shape.kv_heads, shape.head_width};
   for (std::int32_t layer = 0; layer < shape.layers; ++layer)
     layers_.push_back({memory_.view().rows(2 * layer, 1).reshaped(one), memory_.view().rows(2 * layer + 1, 1).reshaped(one)});
@@ -77,10 +77,7 @@ void KvCache::give_page(std::int32_t page) {
 std::int32_t KvCache::copy_page(std::int32_t page) {
   const std::int32_t copy = take_page();
   for (const KvPages& layer : layers_)
-    for (const View& part : {layer.keys, layer.values}) {
-      const View from = part.rows(page, 1), to = part.rows(copy, 1);
-      std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.bytes()));
-    }
+    for (const View& part : {layer.keys, layer.values}) copy_bytes(part.rows(copy, 1), part.rows(page, 1));
   return copy;
 }
 

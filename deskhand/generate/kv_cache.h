@@ -17,6 +17,7 @@ namespace deskhand {
 
 struct KvShape {
   std::int32_t layers = 0, kv_heads = 0, head_width = 0;  // L, G, D
+  Device device = Device::kCpu;                           // that the model computes on
 };
 
 struct KvCacheSettings {

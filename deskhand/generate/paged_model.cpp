@@ -17,7 +17,7 @@ std::int32_t DecoderLogits::vocabulary() const {
 KvShape DecoderLogits::kv_shape() const {
   const DecoderConfig& config = decoder_->config();
   return {static_cast<std::int32_t>(config.layers), static_cast<std::int32_t>(config.kv_heads),
-          static_cast<std::int32_t>(config.head_width)};
+          static_cast<std::int32_t>(config.head_width), decoder_->device()};
 }
 
 std::int32_t DecoderLogits::largest_pass() const {

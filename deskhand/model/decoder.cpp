@@ -2,25 +2,36 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <iterator>
 
 #include "deskhand/model/first_rows.h"
+#include "deskhand/model/place_weights.h"
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
+#include "deskhand/ops/gather.h"
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/swiglu.h"
+#include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
 namespace {
 
-// Rows `kept` (ascending) move to the front.
-void keep_rows(View matrix, std::span<const std::int32_t> kept) {
-  const auto step = static_cast<std::size_t>(matrix.shape()[1]) * sizeof(float);
-  for (std::size_t i = 0; i < kept.size(); ++i)
-    if (const auto from = static_cast<std::size_t>(kept[i]); from != i)
-      std::memcpy(matrix.data() + i * step, matrix.data() + from * step, step);
+enum Slot : int { kLogits = 15, kHidden };  // above apply's
+
+// Rows `kept` (ascending) move to the front; `between` is as wide and holds as many.
+void keep_rows(const Backend& on, View matrix, std::span<const std::int32_t> kept, Tensor& between) {
+  const auto count = static_cast<std::int64_t>(kept.size());
+  const View moved = first_rows(between, count);
+  gather_rows(on, moved, matrix, kept);
+  copy(on, matrix.rows(0, count), moved);
+}
+
+// To the other side, or to another place on this one.
+void deliver(const Backend& on, View out, ConstView in) {
+  if (out.device() == in.device()) return copy(on, out, in);
+  on.cuda->copy(out, in);
 }
 
 std::filesystem::path only_gguf_in(const std::filesystem::path& folder) {
@@ -66,12 +77,12 @@ RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> facto
   sine = sine.copy_to(device);
 }
 
-DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit)
+DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit, Device device)
     : limits(limit),
-      x(DType::kF32, {limit.tokens, c.width}),
-      normed(DType::kF32, {limit.tokens, c.width}),
-      layer(c, limit.tokens),
-      angles(c, rope_factors, limit.positions),
+      x(DType::kF32, {limit.tokens, c.width}, device),
+      normed(DType::kF32, {limit.tokens, c.width}, device),
+      layer(c, limit.tokens, KeepFor::kAnswering, {.device = device}),
+      angles(c, rope_factors, limit.positions, device),
       positions(static_cast<std::size_t>(limit.tokens)) {}
 
 void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config) {
@@ -108,6 +119,13 @@ void Decoder::replace_weights(DecoderWeights changed) {
   weights_ = std::move(changed);
 }
 
+void Decoder::place(Device device) {
+  if (device == this->device()) return;
+  DecoderWeights there = placed(weights_, device);
+  weights_ = std::move(there);
+  release_file();
+}
+
 void Decoder::release_file() const {
   if (const Gguf* one = gguf()) return one->file().release(one->file().bytes());
   for (const MappedFile& file : std::get<Safetensors>(file_).files()) file.release(file.bytes());
@@ -116,7 +134,7 @@ void Decoder::release_file() const {
 DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {
   DESKHAND_ASSERT(limits.tokens > 0 && limits.positions > 0, "room for a token");
   limits.positions = std::min(limits.positions, config_.max_positions);
-  return {config_, weights_.rope_factors, limits};
+  return {config_, weights_.rope_factors, limits, device()};
 }
 
 void Decoder::check(const DecoderBuffers& buffers, const Pass& pass) const {
@@ -159,7 +177,17 @@ void Decoder::forward_packed(const Backend& on, DecoderBuffers& buffers, std::sp
 }
 
 void Decoder::head(const Backend& on, View logits, ConstView hidden) const {
-  apply(on, weights_.head, logits, hidden);
+  if (hidden.device() == device()) return write_head(on, logits, hidden);
+  const View there = scratch(on, kHidden, hidden.type(), hidden.shape());
+  deliver(on, there, hidden);
+  write_head(on, logits, there);
+}
+
+void Decoder::write_head(const Backend& on, View logits, ConstView hidden) const {
+  if (logits.device() == device()) return apply(on, weights_.head, logits, hidden);
+  const View there = scratch(on, kLogits, logits.type(), logits.shape());
+  apply(on, weights_.head, there, hidden);
+  deliver(on, logits, there);
 }
 
 void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, const Attend& attend) const {
@@ -183,8 +211,8 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
 
     if (number + 1 == weights_.layers.size()) {  // from here on rows no longer see each other: those not asked for can go
       if (pass.logit_rows.empty()) return;
-      keep_rows(first_rows(buffers.x, rows), pass.logit_rows);
-      keep_rows(first_rows(act.attended, rows), pass.logit_rows);
+      keep_rows(on, first_rows(buffers.x, rows), pass.logit_rows, buffers.normed);
+      keep_rows(on, first_rows(act.attended, rows), pass.logit_rows, act.q);
       rows = static_cast<std::int64_t>(pass.logit_rows.size());
     }
     const View x = first_rows(buffers.x, rows), normed = first_rows(buffers.normed, rows), gate = first_rows(act.gate, rows),
@@ -198,9 +226,10 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
     apply(on, layer.down, normed, gate);
     add(on, x, x, normed);
   }
-  const View hidden = pass.hidden.empty() ? first_rows(buffers.normed, rows) : pass.hidden;
+  const View hidden = first_rows(buffers.normed, rows);
   rms_norm(on, hidden, first_rows(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);
-  if (!pass.logits.empty()) head(on, pass.logits, hidden);
+  if (!pass.hidden.empty()) deliver(on, pass.hidden, hidden);
+  if (!pass.logits.empty()) write_head(on, pass.logits, hidden);
 }
 
 }  // namespace deskhand

@@ -51,7 +51,7 @@ struct RopeAngles {
 
 // All that a pass writes besides its results; made once for the largest pass. One for each thread of callers.
 struct DecoderBuffers {
-  DecoderBuffers(const DecoderConfig& config, std::span<const float> rope_factors, DecoderLimits limits);
+  DecoderBuffers(const DecoderConfig& config, std::span<const float> rope_factors, DecoderLimits limits, Device device = Device::kCpu);
 
   DecoderLimits limits;
   Tensor x, normed;  // (N, C)  the residual stream; a norm's output, then what is added to x
@@ -83,14 +83,17 @@ class Decoder {
   const DecoderWeights& weights() const { return weights_; }
   // Computes with these from now on: views of this decoder's own weights and of tensors that `changed` owns.
   void replace_weights(DecoderWeights changed);
+  // Weights, the adapter's too, are copied to the device and computed with there from now on: to be called last. Throws Error(kTooLarge).
+  void place(Device device);
+  Device device() const { return weights_.embedding.device(); }  // of weights, buffers and pages, and of the backend
   // Hint: the file's pages that were read stop counting as this process's memory; what is needed again is read again.
   void release_file() const;
   const Gguf* gguf() const { return std::get_if<Gguf>(&file_); }  // null for safetensors; the tokenizer lies in it
   DecoderBuffers make_buffers(DecoderLimits limits) const;
 
   // Reads and extends the pages, one KvPages a layer. logits (logit_rows, V) f32 and hidden (logit_rows, C) f32, the last norm's output,
-  // are each written if given. Throws Error(kBadInput) for a token outside the vocabulary, Error(kTooLarge) for a position or a batch
-  // beyond the buffers' limits.
+  // are each written if given, to the host or to the decoder's device. Throws Error(kBadInput) for a token outside the vocabulary,
+  // Error(kTooLarge) for a position or a batch beyond the buffers' limits.
   void forward(const Backend& on, DecoderBuffers& buffers, const Batch& batch, std::span<const KvPages> pages, View logits,
                View hidden = {}) const;
 
@@ -112,6 +115,7 @@ class Decoder {
       : file_(std::move(file)), config_(std::move(config)), weights_(std::move(weights)) {}
   void check(const DecoderBuffers& buffers, const Pass& pass) const;
   void run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, const Attend& attend) const;
+  void write_head(const Backend& on, View logits, ConstView hidden) const;
 
   std::variant<Safetensors, Gguf> file_;
   DecoderConfig config_;

@@ -76,6 +76,10 @@ inline Backend on_host(Backend on) {
   return on;
 }
 
+inline Device device_of(const Backend& on) {
+  return on.kind == Backend::Kind::kCuda ? Device::kCuda : Device::kCpu;
+}
+
 // Scratch of the backend's device in a slot above those of the ops: 14 and on.
 View scratch(const Backend& on, int slot, DType type, const Shape& shape);
 

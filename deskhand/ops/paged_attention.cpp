@@ -29,6 +29,8 @@ void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, Con
   check_sequences(pages, k.shape()[0], sequences, bounds);
   DESKHAND_ASSERT(k.shape()[1] == pages.keys.shape()[2] && k.shape()[2] == pages.keys.shape()[3], "heads as the pages have them");
   if (on.kind == Backend::Kind::kReference) return reference::store_keys_values(pages, k, v, sequences, bounds);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::store_keys_values(on, pages, k, v, sequences, bounds);
   require_cpu(on);
   cpu::store_keys_values(on, pages, k, v, sequences, bounds);
 }
@@ -42,6 +44,8 @@ void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pa
                   "H a multiple of G, one head width");
   if (scale == 0) scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
   if (on.kind == Backend::Kind::kReference) return reference::paged_attention(out, q, pages, sequences, bounds, scale);
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::paged_attention(on, out, q, pages, sequences, bounds, scale);
   require_cpu(on);
   cpu::paged_attention(on, out, q, pages, sequences, bounds, scale);
 }

@@ -37,5 +37,11 @@ void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, Con
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale);
 }  // namespace cpu
+namespace cuda {
+void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
+                       std::span<const std::int32_t> bounds);
+void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale);
+}  // namespace cuda
 
 }  // namespace deskhand

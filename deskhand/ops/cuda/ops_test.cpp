@@ -20,6 +20,7 @@
 #include "deskhand/ops/lora.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/optimizer.h"
+#include "deskhand/ops/paged_attention.h"
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/rope.h"
 #include "deskhand/ops/swiglu.h"
@@ -470,5 +471,42 @@ TEST_CASE("attention and its backward agree with the reference on the GPU, and a
         const Tensor a = at->context.to_host(*one), b = at->context.to_host(*other);
         CHECK(worst_difference(b.view().rows(10, 64).floats(), a.view().rows(10, 64).floats()) == 0);
       }
+    }
+}
+
+TEST_CASE("paged attention agrees with the reference on the GPU when sequences go on from cached tokens and share pages") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Heads {
+    std::int64_t queries, keys, width;
+  };
+  for (const Heads heads : {Heads{1, 1, 1}, Heads{4, 2, 16}, Heads{14, 2, 64}, Heads{8, 2, 128}, Heads{3, 1, 40}})
+    for (const DType type : {DType::kF32, DType::kF16}) {
+      const Shape shape{20, 16, heads.keys, heads.width};
+      Tensor keys(type, shape, Device::kCuda), values(type, shape, Device::kCuda), keys_twin(type, shape), values_twin(type, shape);
+      const KvPages pages{keys, values}, twin{keys_twin, values_twin};
+      const std::int32_t first[] = {5, 2, 9, 11, 0, 1, 3, 4}, second[] = {5, 7, 8}, third[] = {19};
+      const auto pass = [&](std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds, unsigned seed) {
+        const std::int64_t tokens = bounds.back();
+        const Tensor q = random_tensor({tokens, heads.queries, heads.width}, seed, 2);
+        const Tensor k = random_tensor({tokens, heads.keys, heads.width}, seed + 1, 2),
+                     v = random_tensor({tokens, heads.keys, heads.width}, seed + 2);
+        const Tensor q_there = at->up(q), k_there = at->up(k), v_there = at->up(v);
+        Tensor wanted(DType::kF32, q.shape()), out = at->empty(q.shape());
+        store_keys_values(at->on, pages, k_there, v_there, sequences, bounds);
+        reference::store_keys_values(twin, k, v, sequences, bounds);
+        const Tensor keys_here = at->context.to_host(keys);
+        CHECK(std::equal(keys_here.view().raw().begin(), keys_here.view().raw().end(), keys_twin.view().raw().begin()));
+        paged_attention(at->on, out, q_there, pages, sequences, bounds, 0.3f);
+        reference::paged_attention(wanted, q, twin, sequences, bounds, 0.3f);
+        INFO("heads ", heads.queries, ", ", dtype_name(type), ", tokens ", tokens);
+        CHECK(at->difference(out, wanted) < 2e-5);
+      };
+      const KvSequence prompt[] = {{first, 100}};
+      const std::int32_t prompt_bounds[] = {0, 100};
+      pass(prompt, prompt_bounds, 1);
+      const KvSequence mixed[] = {{first, 101}, {second, 40}, {third, 1}};
+      const std::int32_t mixed_bounds[] = {0, 1, 25, 26};
+      pass(mixed, mixed_bounds, 5);
     }
 }
