@@ -49,7 +49,7 @@ std::string state_of(Database& database, const DeskSettings& settings, const fs:
                       answer.seed,
                       answer.held_out,
                       answer.urgency_meanings,
-                      static_cast<int>(settings.import.clean),
+                      identity_of(settings.import.clean),
                       static_cast<int>(settings.compute)};
   return write_json(state);
 }

@@ -6,6 +6,9 @@ namespace deskhand {
 DESKHAND_COMMAND(init);
 DESKHAND_COMMAND(model);
 DESKHAND_COMMAND(prepare);
+DESKHAND_COMMAND(redact);
+DESKHAND_COMMAND(reveal);
+DESKHAND_COMMAND(forget);
 DESKHAND_COMMAND(split);
 DESKHAND_COMMAND(index);
 DESKHAND_COMMAND(search);
@@ -25,6 +28,9 @@ std::span<const Command> commands() {
       {"init", "make a desk: a folder with desk.toml and desk.db", declare_init},
       {"model", "list, get and check models", declare_model},
       {"prepare", "read the exported tickets, clean them, store them in the desk", declare_prepare},
+      {"redact", "show a text as the desk would read it, without what is personal; make a key", declare_redact},
+      {"reveal", "say what a ticket's marks stand for, with the key", declare_reveal},
+      {"forget", "erase tickets from all that the desk keeps, and name the runs that learnt from them", declare_forget},
       {"split", "choose the tickets to learn from and those kept for testing", declare_split},
       {"index", "embed the closed tickets as cases and fit the label weights", declare_index},
       {"search", "find closed tickets like a new problem", declare_search},

@@ -17,4 +17,9 @@ struct Desk {
   static Desk open(const Globals& globals, Database::Mode mode = Database::Mode::kReadWrite);
 };
 
+// What marks stand for, where redact.key asks for it.
+inline std::filesystem::path vault_file(const Desk& desk) {
+  return desk.folder / "redactions.db";
+}
+
 }  // namespace deskhand

@@ -209,7 +209,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                 answer.top_p,
                 answer.seed,
                 answer.held_out,
-                static_cast<int>(desk.import.clean),
+                identity_of(desk.import.clean),
                 static_cast<int>(desk.compute)};
   if (has_adapter) state.push_back(identity.adapter_hash);
   system.key = sha256(write_json(state));

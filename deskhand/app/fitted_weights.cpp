@@ -48,7 +48,7 @@ std::string fitting_hash(Database& cases, const FittingConditions& conditions) {
                       answer.max_prompt_tokens,
                       answer.max_new_tokens,
                       answer.urgency_meanings,
-                      static_cast<int>(conditions.desk.import.clean),
+                      identity_of(conditions.desk.import.clean),
                       static_cast<int>(conditions.desk.compute)};
   return sha256(write_json(state));
 }

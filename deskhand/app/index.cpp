@@ -5,6 +5,7 @@
 #include "deskhand/app/answering.h"
 #include "deskhand/app/desk_adapter.h"
 #include "deskhand/app/draw_split.h"
+#include "deskhand/app/erase_tickets.h"
 #include "deskhand/app/fitted_weights.h"
 #include "deskhand/app/model_hash.h"
 #include "deskhand/base/error.h"
@@ -34,6 +35,7 @@ IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem
     if (!encoder) throw Error(ExitCode::kUsage, "the desk has no encoder, so there are no vectors to export");
     CaseStore cases(desk.database);
     export_retriever_data(export_folder, cases, id, force);
+    note_export(desk, export_folder, "retriever");
   }
   return report;
 }

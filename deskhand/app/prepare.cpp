@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "deskhand/app/desk.h"
+#include "deskhand/app/erase_tickets.h"
 #include "deskhand/base/error.h"
 
 namespace deskhand {
@@ -24,8 +26,15 @@ std::function<void()> declare_prepare(CLI::App& sub, const Globals& globals) {
       throw Error(ExitCode::kUsage, "{}: import.tickets names no file", (desk.folder / "desk.toml").string());
     desk.settings.import.quiet = globals.quiet;
     if (!missing->empty()) desk.settings.import.missing = *missing == "remove" ? Missing::kRemove : Missing::kKeep;
+    std::optional<RedactVault> vault;
+    if (!desk.settings.redact_key.empty()) vault.emplace(vault_file(desk), desk.settings.redact_key);
+    desk.settings.import.vault = vault ? &*vault : nullptr;
     const PrepareReport report = prepare(desk.settings.import, desk.database);
     fmt::print("{}\n", globals.json ? report.json() : report.text());
+    if (const auto expired = expired_tickets(desk, today_utc()); !expired.empty()) {
+      const ErasedFrom erased = erase_tickets(desk, expired, false);
+      fmt::print(stderr, "{} tickets of earlier imports are older than the retention rule lets stay:\n{}", expired.size(), erased.text());
+    }
   };
 }
 

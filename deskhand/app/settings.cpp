@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -63,7 +64,7 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
   section.read("delimiter", delimiter);
   if (delimiter.size() > 1) throw Error(ExitCode::kUsage, "desk.toml: import.delimiter must be one character, or empty to find it");
   import.table.delimiter = delimiter.empty() ? '\0' : delimiter.front();
-  import.clean = section.choice("clean", {"full", "seed"}, 0) == 0 ? CleanStyle::kFull : CleanStyle::kSeed;
+  import.clean.style = section.choice("clean", {"full", "seed"}, 0) == 0 ? CleanStyle::kFull : CleanStyle::kSeed;
   import.missing = section.choice("missing", {"keep", "remove"}, 0) == 0 ? Missing::kKeep : Missing::kRemove;
   import.mapping.date_order = section.choice("dates", {"day-first", "month-first"}, static_cast<int>(import.mapping.date_order)) == 0
                                   ? DateOrder::kDayFirst
@@ -85,6 +86,43 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
   }
   for (const auto& [label, category] : section.texts("category_labels")) import.mapping.category_labels[lower(label)] = category;
   section.finish();
+}
+
+void read_redact(TomlSection section, DeskSettings& settings, const fs::path& folder) {
+  RedactSettings& redact = settings.import.clean.redact;
+  std::vector<std::string> kinds = personal_kind_names();
+  section.read("kinds", kinds);
+  const auto known = personal_kind_names();
+  for (const auto& kind : kinds) {
+    const auto found = std::find(known.begin(), known.end(), kind);
+    if (found == known.end())
+      throw Error(ExitCode::kUsage, "desk.toml: redact.kinds: nothing is called '{}'; there are {}", kind, fmt::join(known, ", "));
+    redact.kinds[static_cast<std::size_t>(found - known.begin())] = true;
+  }
+  std::string names, key;
+  section.read("names", names);
+  section.read("keep", redact.keep);
+  section.read("key", key);
+  for (const auto& [mark, expression] : section.texts("patterns")) redact.patterns.emplace_back(mark, expression);
+  section.finish();
+  if (!names.empty()) {
+    const std::string list = read_text_file(absolute({names}, folder).front(), std::size_t{16} << 20);
+    for (std::size_t at = 0; at < list.size();) {
+      const auto end = std::min(list.find('\n', at), list.size());
+      std::string name = list.substr(at, end - at);
+      name.erase(name.find_last_not_of(" \t\r") + 1);
+      if (!name.empty()) redact.names.push_back(std::move(name));
+      at = end + 1;
+    }
+  }
+  Redactor(RedactSettings{.patterns = redact.patterns});  // a pattern that is none is refused here, where its line is near
+  if (key.empty()) return;
+  settings.redact_key = absolute({key}, folder).front().lexically_normal();
+  const auto inside = settings.redact_key.lexically_relative(folder.lexically_normal());
+  if (!inside.empty() && *inside.begin() != "..")
+    throw Error(ExitCode::kUsage,
+                "desk.toml: redact.key: {} lies in the desk's own folder; whoever copies the desk would have the key: keep it elsewhere",
+                settings.redact_key.string());
 }
 
 void read_split(TomlSection section, SplitSettings& split) {
@@ -207,6 +245,11 @@ DeskSettings read_settings(std::string_view text, const fs::path& folder, const 
   TomlSection root(&document, "", where);
   root.read("name", settings.name);
   read_import(root.section("import"), settings.import, folder);
+  read_redact(root.section("redact"), settings, folder);
+  TomlSection retention = root.section("retention");
+  retention.read("days", settings.import.retention.days, 0, 36500);
+  settings.import.retention.since = static_cast<Retention::Since>(retention.choice("since", {"completed", "received"}, 0));
+  retention.finish();
   read_split(root.section("split"), settings.split);
   read_models(root.section("models"), settings.models, folder);
   read_retrieval(root.section("retrieval"), settings.retrieval, settings.answer.cases, folder);
@@ -238,6 +281,18 @@ missing = "keep"               # tickets of earlier imports that the files no lo
 # [import.urgency_labels]      # where urgencies are words; 1 is the most urgent
 # blocker = 1
 # high = 2
+
+[redact]                       # what is personal becomes a mark, [NAME_1], in tickets and queries alike; docs/privacy.md
+# kinds = {kinds}
+# names = "names.txt"          # people to know beside those that texts show, a name a line
+# keep = ["Jasper"]            # words that are never names here
+# key = "../desk.key"          # keep what marks stand for, sealed with this key: 'deskhand redact --make-key', 'deskhand reveal'
+# [redact.patterns]            # the desk's own: mark and regular expression
+# CUSTOMER = '\bC-\d{{6}}\b'
+
+[retention]                    # deskhand prepare, forget --expired
+days = 0                       # tickets older than this are left out of imports and erased; 0: they stay for ever
+since = "completed"            # or received
 
 [split]                        # deskhand split
 method = "random"              # random: as scikit-learn's train_test_split; grouped: near copies stay on one side; time: the latest are tested
@@ -284,7 +339,7 @@ precision = "auto"             # auto, f32, bf16 or int8
       fmt::arg("name", quoted_list({desk.name}).substr(1, quoted_list({desk.name}).size() - 2)), fmt::arg("preset", desk.preset),
       fmt::arg("presets", fmt::format("{}", fmt::join(mapping_preset_names(), ", "))), fmt::arg("tickets", quoted_list(desk.tickets)),
       fmt::arg("history", quoted_list(desk.history)), fmt::arg("keywords", '"' + desk.keywords + '"'),
-      fmt::arg("test_share", desk.test_share));
+      fmt::arg("test_share", desk.test_share), fmt::arg("kinds", quoted_list(personal_kind_names())));
 }
 
 }  // namespace deskhand

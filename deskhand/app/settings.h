@@ -65,7 +65,8 @@ struct EvaluateSettings {
 
 struct DeskSettings {
   std::string name;
-  PrepareSettings import;  // paths are absolute
+  PrepareSettings import;            // paths are absolute; what is redacted stands in its `clean`
+  std::filesystem::path redact_key;  // empty: what a mark stands for is kept nowhere
   SplitSettings split;
   ModelSettings models;
   RetrieverSettings retrieval;  // encoder is left to whoever loads it; keywords holds the file's text

@@ -4,6 +4,7 @@
 
 #include "deskhand/app/desk.h"
 #include "deskhand/app/draw_split.h"
+#include "deskhand/app/erase_tickets.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/tickets/export.h"
@@ -51,6 +52,7 @@ void split(const Globals& globals, const Options& options) {
   const auto folder = options.folder.empty() ? desk.folder / "data" : options.folder;
   const TrainingExport written = write_training_files(folder, train, test, options.force);
   store.set_split(ids(train), ids(test), how);
+  note_export(desk, folder, "training");
   if (globals.json)
     fmt::print("{}\n", write_json({{"how", how},
                                    {"train", train.size()},

@@ -123,7 +123,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : path_(path) {
   if (!handle_) throw Error(ExitCode::kTooLarge, "database {}: out of memory", path.string());
   if (status != SQLITE_OK) throw_sqlite(handle, path);
   sqlite3_busy_timeout(handle, 10000);
-  if (mode != Mode::kReadOnly) execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+  if (mode != Mode::kReadOnly) execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON");
   execute("PRAGMA foreign_keys = ON");
   prepare("SELECT count(*) FROM sqlite_master").step();  // a file that is no database shows itself here, not at the first query
 }

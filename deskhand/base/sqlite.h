@@ -27,8 +27,8 @@ class Statement {
   Statement& bind_blob(int index, std::span<const std::byte> bytes);
   Statement& bind_null(int index);
 
-  bool step();      // true: a row is there
-  void run();       // steps to the end and resets, parameters stay bound
+  bool step();  // true: a row is there
+  void run();   // steps to the end and resets, parameters stay bound
   void reset();
 
   // Columns are numbered from 0. Spans and views live until the next step.
@@ -50,11 +50,12 @@ class Statement {
 class Database {
  public:
   enum class Mode { kReadOnly, kReadWrite, kCreate };
-  // WAL, foreign keys on, 10 s of patience with other writers. Throws Error(kNotFound, kCannotWrite or kBadInput: not a database).
+  // WAL, foreign keys on, what is deleted is overwritten with zeros, 10 s of patience with other writers. Throws Error(kNotFound,
+  // kCannotWrite or kBadInput: not a database).
   Database(const std::filesystem::path& path, Mode mode);
 
   Statement prepare(std::string_view sql);
-  void execute(std::string_view sql);   // any number of statements, no rows
+  void execute(std::string_view sql);  // any number of statements, no rows
   std::int64_t last_insert_id() const;
   std::int64_t changes() const;
   const std::filesystem::path& path() const { return path_; }

@@ -103,6 +103,8 @@ std::int64_t CaseStore::remove(std::span<const std::string> ticket_ids) {
     drop.bind(1, id).run();
     removed += database_.changes();
   }
+  // The word index only notes what went: until it is made anew the words themselves stay in it.
+  if (removed > 0) database_.execute("INSERT INTO case_words(case_words) VALUES('rebuild')");
   transaction.commit();
   return removed;
 }

@@ -432,15 +432,57 @@ std::string_view name_of(CleanRule rule) {
   return kNames[static_cast<std::size_t>(rule)];
 }
 
-Cleaner::Cleaner(CleanStyle style) : style_(style), patterns_(std::make_unique<Patterns>()) {}
+std::string identity_of(const CleanSettings& settings) {
+  std::string identity = fmt::format("clean 1, style {}", static_cast<int>(settings.style));
+  const RedactSettings& redact = settings.redact;
+  if (!redact.any()) return identity;
+  identity += ", redact 1:";
+  for (const bool on : redact.kinds) identity += on ? '1' : '0';
+  for (const auto& name : redact.names) identity += "\nname " + name;
+  for (const auto& word : redact.keep) identity += "\nkeep " + word;
+  for (const auto& [mark, expression] : redact.patterns) identity += "\n" + mark + " " + expression;
+  return identity;
+}
+
+Cleaner::Cleaner(CleanSettings settings) : style_(settings.style), patterns_(std::make_unique<Patterns>()) {
+  if (settings.redact.any()) redactor_.emplace(std::move(settings.redact));
+}
 Cleaner::~Cleaner() = default;
 Cleaner::Cleaner(Cleaner&&) noexcept = default;
 Cleaner& Cleaner::operator=(Cleaner&&) noexcept = default;
 
 std::string Cleaner::clean(std::string_view text) {
+  begin_ticket();
+  learn(text);
+  return clean_part(text);
+}
+
+void Cleaner::begin_ticket() {
+  if (redactor_) redactor_->begin_ticket();
+}
+
+void Cleaner::learn(std::string_view text) {
+  if (redactor_ && !trim(text).empty()) redactor_->learn(plain(text));
+}
+
+std::string Cleaner::clean_part(std::string_view text) {
   if (trim(text).empty()) return {};
   ++counts_.texts;
-  return style_ == CleanStyle::kSeed ? seed(text) : full(text);
+  auto cleaned = style_ == CleanStyle::kSeed ? seed(text) : full(text);
+  return redactor_ ? redactor_->redact(cleaned) : cleaned;
+}
+
+std::string Cleaner::redact(std::string_view text) {
+  if (!redactor_ || trim(text).empty()) return std::string(text);
+  return redactor_->redact(plain(text));
+}
+
+// Without markup and escapes, which could hide a name; nothing is cut.
+std::string Cleaner::plain(std::string_view original) const {
+  std::string text(original);
+  unescape_lines(text);
+  if (patterns_->tag.matches(text)) text = html_to_text(text);
+  return normalize(text);
 }
 
 std::string Cleaner::seed(std::string_view original) {

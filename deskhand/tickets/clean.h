@@ -1,12 +1,16 @@
 // Takes out of a text what is not the problem: markup, quoted mail, signatures, legal notices, greetings. Rules are applied in the order of
-// CleanRule; a text that had words keeps some: where the rules would leave nothing, milder ones are used.
+// CleanRule; a text that had words keeps some: where the rules would leave nothing, milder ones are used. What is personal in the rest is
+// replaced by marks (redact.h); names are looked for before signatures are cut.
 #pragma once
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "deskhand/tickets/redact.h"
 
 namespace deskhand {
 
@@ -36,23 +40,44 @@ enum class CleanStyle {
   kSeed,  // what the ERP scripts did: desk marks, redactions and white space; one line
 };
 
+// What is done to a text before anything learns from it or answers it: the same for a ticket's cases and for a new query.
+struct CleanSettings {
+  CleanStyle style = CleanStyle::kFull;
+  RedactSettings redact;  // nothing, unless told
+
+  CleanSettings(CleanStyle kind = CleanStyle::kFull, RedactSettings what = {}) : style(kind), redact(std::move(what)) {}
+};
+std::string identity_of(const CleanSettings& settings);  // differs where a text may be cleaned differently
+
 // Holds compiled patterns and counts. One thread at a time.
 class Cleaner {
  public:
-  explicit Cleaner(CleanStyle style = CleanStyle::kFull);
+  explicit Cleaner(CleanSettings settings = {});
   ~Cleaner();
   Cleaner(Cleaner&&) noexcept;
   Cleaner& operator=(Cleaner&&) noexcept;
 
-  std::string clean(std::string_view text);
+  std::string clean(std::string_view text);  // by itself, as a new ticket's query
+
+  // The texts of one ticket: a name that a signature shows is replaced in all of them, by the same mark. learn() each, then clean_part()
+  // each, the query first: its marks then count as they would in a query by itself.
+  void begin_ticket();
+  void learn(std::string_view text);
+  std::string clean_part(std::string_view text);
+  std::string redact(
+      std::string_view text);  // markup becomes text, what is personal a mark; nothing is cut. Unchanged where nothing is redacted
+
   const CleanCounts& counts() const { return counts_; }
+  const Redactor* redactor() const { return redactor_ ? &*redactor_ : nullptr; }  // null: nothing is redacted
 
  private:
   struct Patterns;
   std::string seed(std::string_view text);
   std::string full(std::string_view text);
+  std::string plain(std::string_view text) const;
 
   CleanStyle style_;
+  std::optional<Redactor> redactor_;
   std::unique_ptr<Patterns> patterns_;
   CleanCounts counts_;
 };

@@ -19,7 +19,7 @@ JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner
   for (const auto& activity : ticket.activities) {
     const auto& ignored = mapping.ignored_activity_types;
     if (std::find(ignored.begin(), ignored.end(), activity.type) != ignored.end()) continue;
-    const auto text = cleaner.clean(activity.text);
+    const auto text = cleaner.clean_part(activity.text);
     if (text.empty()) {
       ++joined.empty_activities;
       continue;

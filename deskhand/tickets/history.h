@@ -17,8 +17,9 @@ struct JoinedHistory {
   bool query_from_history = false, resolution_from_history = false;
   int empty_activities = 0;
 };
-// Expects sorted activities. Fills `query` with the first activity that has text and `resolution` with the others, each cleaned and on one
-// line; falls back to `problem` and `solution`. The query never holds anything but the first activity: later ones were written after it.
+// Expects sorted activities, and a cleaner that has begun the ticket. Fills `query` with the first activity that has text and `resolution`
+// with the others, each cleaned and on one line; falls back to `problem` and `solution`. The query never holds anything but the first
+// activity: later ones were written after it.
 JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner& cleaner);
 
 }  // namespace deskhand

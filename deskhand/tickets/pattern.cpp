@@ -15,6 +15,8 @@ struct FreeContext {
   void operator()(pcre2_match_context* context) const noexcept { pcre2_match_context_free(context); }
 };
 
+constexpr auto kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF;
+
 }  // namespace
 
 void Pattern::Free::operator()(pcre2_real_code_8* code) const noexcept {
@@ -24,10 +26,22 @@ void Pattern::Free::operator()(pcre2_real_code_8* code) const noexcept {
 Pattern::Pattern(std::string_view expression) {
   int fault = 0;
   PCRE2_SIZE at = 0;
-  constexpr auto kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF;
   code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(), kOptions, &fault, &at, nullptr));
   if (!code_) fail_assertion("pcre2_compile", fmt::format("a pattern compiles; this one does not at {}: {}", at, expression).c_str());
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where there is no compiler the interpreter matches
+}
+
+std::string pattern_fault(std::string_view expression) {
+  int fault = 0;
+  PCRE2_SIZE at = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(), kOptions, &fault, &at, nullptr);
+  if (code) {
+    pcre2_code_free(code);
+    return {};
+  }
+  PCRE2_UCHAR message[256] = {};
+  pcre2_get_error_message(fault, message, sizeof message);
+  return fmt::format("{} at {}", reinterpret_cast<const char*>(message), at);
 }
 
 std::optional<Match> Pattern::find(std::string_view text, std::size_t from) const {

@@ -17,7 +17,7 @@ struct Match {
 
 class Pattern {
  public:
-  explicit Pattern(std::string_view expression);  // our own expressions: a bad one is an assertion
+  explicit Pattern(std::string_view expression);  // a bad one is an assertion: ask pattern_fault of those that are not our own
   std::optional<Match> find(std::string_view text, std::size_t from = 0) const;
   bool matches(std::string_view text) const { return find(text).has_value(); }
   bool replace_all(std::string& text, std::string_view with) const;  // true if anything was
@@ -28,5 +28,7 @@ class Pattern {
   };
   std::unique_ptr<pcre2_real_code_8, Free> code_;
 };
+
+std::string pattern_fault(std::string_view expression);  // why it does not compile; empty: it does
 
 }  // namespace deskhand

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <tuple>
 #include <unordered_set>
+#include <utility>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
@@ -25,6 +26,12 @@ std::string now_utc() {
                      static_cast<unsigned>(day.day()), clock / 3600, clock / 60 % 60, clock % 60);
 }
 
+std::string iso_day(std::chrono::sys_days day) {
+  const std::chrono::year_month_day calendar(day);
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(calendar.year()), static_cast<unsigned>(calendar.month()),
+                     static_cast<unsigned>(calendar.day()));
+}
+
 // What an import writes of a ticket, the history aside.
 bool same_fields(const Ticket& a, const Ticket& b) {
   const auto fields = [](const Ticket& t) {
@@ -43,9 +50,11 @@ class Preparation {
     Transaction transaction(database_);
     for (const auto& file : settings_.ticket_files) read(file, TableRole::kTickets, settings_.ticket_sheet);
     for (const auto& file : settings_.history_files) read(file, TableRole::kHistory, settings_.history_sheet);
+    if (settings_.vault) settings_.vault->begin();
     join();
     if (!settings_.ticket_files.empty()) look_for_missing();
     report_.cleaning = cleaner_.counts();
+    if (const auto* redactor = cleaner_.redactor()) report_.redaction = redactor->counts();
     report_.unknown_tickets = static_cast<std::int64_t>(unknown_.size());
     const auto counts = report_.json();
     const auto when = now_utc();
@@ -58,6 +67,7 @@ class Preparation {
                    .rows = file.rows,
                    .counts = counts});
     }
+    if (settings_.vault) settings_.vault->commit();  // first: a mark without its ticket harms less than a ticket without its marks
     transaction.commit();
     return std::move(report_);
   }
@@ -133,23 +143,23 @@ class Preparation {
   // A ticket's row is this import's where there is one, else the database's; so is its history, which is replaced as a whole.
   void join(const std::string& id) {
     const auto stored = store_.find(id);
-    Ticket ticket;
-    if (tickets_.contains(id)) {
-      ticket = staged_.ticket(id);
-      ticket.subject = one_line(ticket.subject);
-      ticket.problem = cleaner_.clean(ticket.problem);
-      ticket.solution = cleaner_.clean(ticket.solution);
-      ticket.result = cleaner_.clean(ticket.result);
-    } else {
-      DESKHAND_ASSERT(stored.has_value(), "history is taken of known tickets alone");
-      ticket = *stored;
-    }
+    const bool is_new = tickets_.contains(id);
+    DESKHAND_ASSERT(is_new || stored, "history is taken of known tickets alone");
+    Ticket ticket = is_new ? staged_.ticket(id) : *stored;
     if (renewed_.contains(id)) {
       ticket.activities = staged_.activities(id);
     } else if (stored) {
       ticket.activities = stored->activities;
     }
-    const auto joined = join_history(ticket, settings_.mapping, cleaner_);
+    if (writer_.is_kept_away(id)) {
+      ++report_.skipped["ticket that was forgotten"];
+      return;
+    }
+    if (is_expired(settings_.retention, ticket, first_day_)) {
+      ++report_.skipped["ticket older than the retention rule lets stay"];
+      return;
+    }
+    const auto joined = clean(ticket, is_new);
     report_.empty_activities += joined.empty_activities;
     if (problem_text({.subject = ticket.subject, .problem = ticket.problem, .query = ticket.query}).empty()) {
       ++report_.skipped["ticket without subject, problem or history"];
@@ -167,6 +177,34 @@ class Preparation {
     report_.without_history += !joined.query_from_history && !joined.resolution_from_history;
     if (ticket.urgency) ++report_.urgencies[ticket.urgency];
     if (!ticket.category.empty()) ++report_.categories[ticket.category];
+  }
+
+  // The query is cleaned first, so that its marks count as they do in a query by itself.
+  JoinedHistory clean(Ticket& ticket, bool is_new) {
+    cleaner_.begin_ticket();
+    for (const auto* text : {&ticket.subject, &ticket.problem, &ticket.solution, &ticket.result}) cleaner_.learn(*text);
+    for (const auto& activity : ticket.activities) cleaner_.learn(activity.user), cleaner_.learn(activity.text);
+    const std::string problem = std::exchange(ticket.problem, {}), solution = std::exchange(ticket.solution, {});
+    const auto joined = join_history(ticket, settings_.mapping, cleaner_);
+    const auto cleaned = [&](const std::string& text) { return is_new ? cleaner_.clean_part(text) : cleaner_.redact(text); };
+    ticket.problem = cleaned(problem);
+    ticket.solution = cleaned(solution);
+    ticket.result = cleaned(ticket.result);
+    if (ticket.query.empty()) ticket.query = ticket.problem;
+    if (ticket.resolution.empty()) ticket.resolution = ticket.solution;
+    ticket.subject = one_line(cleaner_.redact(ticket.subject));
+    ticket.account = cleaner_.redact(ticket.account);
+    for (auto& activity : ticket.activities)
+      for (auto* text : {&activity.user, &activity.short_text, &activity.text}) *text = cleaner_.redact(*text);
+    if (settings_.vault && cleaner_.redactor()) keep_marks(ticket.id);
+    return joined;
+  }
+
+  // Marks of earlier imports that still stand in the ticket are kept beside the new ones.
+  void keep_marks(const std::string& id) {
+    RedactMarks marks = cleaner_.redactor()->marks();
+    if (const auto earlier = settings_.vault->find(id)) marks.insert(earlier->begin(), earlier->end());
+    settings_.vault->put(id, marks);
   }
 
   void write(const Ticket& ticket, const Ticket* stored) {
@@ -203,9 +241,27 @@ class Preparation {
   PrepareReport report_;
   std::unordered_set<std::string> tickets_, renewed_, unknown_;  // ids: with a row, with history, that no ticket has
   std::int64_t sequence_ = 0;
+  const std::string first_day_ = first_day_to_keep(settings_.retention, today_utc());
 };
 
 }  // namespace
+
+std::string today_utc() {
+  return iso_day(std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
+}
+
+std::string first_day_to_keep(const Retention& rule, const std::string& today) {
+  const auto number = [&](std::size_t at, std::size_t length) { return std::stoi(today.substr(at, length)); };
+  const std::chrono::year_month_day day{std::chrono::year(number(0, 4)), std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                        std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+  return iso_day(std::chrono::sys_days(day) - std::chrono::days(rule.days));
+}
+
+bool is_expired(const Retention& rule, const Ticket& ticket, const std::string& first_day) {
+  const bool by_completion = rule.since == Retention::Since::kCompleted && !ticket.completed.empty();
+  const std::string& since = by_completion ? ticket.completed : ticket.received;
+  return rule.days > 0 && !since.empty() && since < first_day;
+}
 
 PrepareReport prepare(const PrepareSettings& settings, Database& database) {
   if (settings.ticket_files.empty() && settings.history_files.empty())
@@ -246,6 +302,10 @@ std::string PrepareReport::json() const {
   object["cleaning"] = Json::object();
   for (std::size_t rule = 0; rule < kCleanRules; ++rule)
     object["cleaning"][std::string(name_of(static_cast<CleanRule>(rule)))] = cleaning.changed[rule];
+  object["redacted_texts"] = redaction.texts;
+  object["redacted"] = Json::object();
+  for (std::size_t kind = 0; kind < kPersonalKinds; ++kind)
+    object["redacted"][std::string(name_of(static_cast<PersonalKind>(kind)))] = redaction.places[kind];
   return write_json(object);
 }
 
@@ -269,6 +329,11 @@ std::string PrepareReport::text() const {
   out += fmt::format("\n{} categories; cleaned {} texts:", categories.size(), cleaning.texts);
   for (std::size_t rule = 0; rule < kCleanRules; ++rule)
     if (cleaning.changed[rule]) out += fmt::format(" {} {},", name_of(static_cast<CleanRule>(rule)), cleaning.changed[rule]);
+  out.back() = '\n';
+  if (redaction.texts == 0) return out;
+  out += fmt::format("redacted in {} texts:", redaction.texts);
+  for (std::size_t kind = 0; kind < kPersonalKinds; ++kind)
+    if (redaction.places[kind]) out += fmt::format(" {} {},", name_of(static_cast<PersonalKind>(kind)), redaction.places[kind]);
   out.back() = '\n';
   return out;
 }

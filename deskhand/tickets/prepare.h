@@ -10,6 +10,7 @@
 
 #include "deskhand/tickets/clean.h"
 #include "deskhand/tickets/mapping.h"
+#include "deskhand/tickets/redact_vault.h"
 #include "deskhand/tickets/table.h"
 #include "deskhand/tickets/ticket_store.h"
 
@@ -17,14 +18,25 @@ namespace deskhand {
 
 enum class Missing { kKeep, kRemove };  // tickets of earlier imports that the ticket files no longer hold
 
+// How long a ticket may stay: days after it was completed (received, where that is not known). A ticket without either date stays.
+struct Retention {
+  int days = 0;  // 0: for ever
+  enum class Since { kCompleted, kReceived } since = Since::kCompleted;
+};
+std::string today_utc();                                                         // "2026-11-28"
+std::string first_day_to_keep(const Retention& rule, const std::string& today);  // ISO
+bool is_expired(const Retention& rule, const Ticket& ticket, const std::string& first_day);
+
 struct PrepareSettings {
   std::vector<std::filesystem::path> ticket_files, history_files;
   std::string ticket_sheet, history_sheet;  // empty: the first
   ColumnMapping mapping;
-  CleanStyle clean = CleanStyle::kFull;
+  CleanSettings clean;
   Missing missing = Missing::kKeep;
-  TableOptions table;  // delimiter, encoding, limits
-  bool quiet = false;  // no progress on stderr
+  Retention retention;           // older ones are left out
+  TableOptions table;            // delimiter, encoding, limits
+  RedactVault* vault = nullptr;  // borrowed: keeps what marks stand for; null: nobody does
+  bool quiet = false;            // no progress on stderr
 };
 
 struct PrepareReport {
@@ -45,6 +57,7 @@ struct PrepareReport {
   std::map<int, std::int64_t> urgencies;
   std::map<std::string, std::int64_t> categories;
   CleanCounts cleaning;
+  RedactCounts redaction;
 
   std::string json() const;  // one line, for --json and the import log
   std::string text() const;  // lines for a person

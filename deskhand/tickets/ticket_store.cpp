@@ -3,6 +3,7 @@
 #include <array>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/sha256.h"
 
 namespace deskhand {
 namespace {
@@ -93,6 +94,14 @@ std::string from_part(Part part) {
       break;
   }
   return " FROM tickets t";
+}
+
+Database& with_forgotten(Database& database) {
+  database.execute("CREATE TABLE IF NOT EXISTS forgotten(id_hash TEXT PRIMARY KEY) WITHOUT ROWID");
+  return database;
+}
+std::string forgotten_hash(std::string_view ticket_id) {
+  return sha256(fmt::format("forgotten:{}", ticket_id));
 }
 
 constexpr const char* kOrder = " ORDER BY t.received, t.id";
@@ -226,7 +235,7 @@ std::vector<ImportRecord> TicketStore::imports() {
 }
 
 TicketWriter::TicketWriter(Database& database)
-    : put_ticket_(database.prepare(
+    : put_ticket_(with_forgotten(database).prepare(
           "INSERT INTO tickets(id, subject, problem, urgency, category, area, issue, solution, result, account_id, account, received, "
           "completed) "
           "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(id) DO UPDATE SET subject = excluded.subject, "
@@ -242,7 +251,9 @@ TicketWriter::TicketWriter(Database& database)
                                      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")),
       has_(database.prepare("SELECT 1 FROM tickets WHERE id = ?1")),
       remove_(database.prepare("DELETE FROM tickets WHERE id = ?1")),
-      log_(database.prepare("INSERT INTO imports(at, role, file, sha256, rows, counts) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")) {}
+      log_(database.prepare("INSERT INTO imports(at, role, file, sha256, rows, counts) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")),
+      keep_away_(database.prepare("INSERT OR IGNORE INTO forgotten(id_hash) VALUES(?1)")),
+      is_kept_away_(database.prepare("SELECT 1 FROM forgotten WHERE id_hash = ?1")) {}
 
 void TicketWriter::put(const Ticket& t) {
   put_ticket_.bind(1, t.id).bind(2, t.subject).bind(3, t.problem).bind(4, t.urgency).bind(5, t.category).bind(6, t.area).bind(7, t.issue);
@@ -277,6 +288,17 @@ bool TicketWriter::has(std::string_view ticket_id) {
 
 void TicketWriter::remove(std::string_view ticket_id) {
   remove_.bind(1, ticket_id).run();
+}
+
+void TicketWriter::keep_away(std::string_view ticket_id) {
+  keep_away_.bind(1, forgotten_hash(ticket_id)).run();
+}
+
+bool TicketWriter::is_kept_away(std::string_view ticket_id) {
+  is_kept_away_.bind(1, forgotten_hash(ticket_id));
+  const bool found = is_kept_away_.step();
+  is_kept_away_.reset();
+  return found;
 }
 
 void TicketWriter::log(const ImportRecord& r) {

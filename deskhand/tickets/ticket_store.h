@@ -20,7 +20,7 @@ inline constexpr int kDeskSchema = 1;  // PRAGMA user_version
 // EXISTS. Throws Error(kBadInput) if a newer program wrote it or it is some other program's database.
 Database open_desk_database(const std::filesystem::path& path, Database::Mode mode);
 
-enum class Part { kAll, kTrain, kTest, kNotTest };   // kNotTest: to learn from, those that came after the split included
+enum class Part { kAll, kTrain, kTest, kNotTest };  // kNotTest: to learn from, those that came after the split included
 
 struct ImportRecord {
   std::string when;  // ISO, UTC
@@ -69,9 +69,11 @@ class TicketWriter {
   bool has(std::string_view ticket_id);
   void remove(std::string_view ticket_id);  // with activities and split
   void log(const ImportRecord& record);
+  void keep_away(std::string_view ticket_id);  // forgotten: known by a hash alone, so that a later import leaves it out
+  bool is_kept_away(std::string_view ticket_id);
 
  private:
-  Statement put_ticket_, set_texts_, drop_, put_activity_, has_, remove_, log_;
+  Statement put_ticket_, set_texts_, drop_, put_activity_, has_, remove_, log_, keep_away_, is_kept_away_;
 };
 
 }  // namespace deskhand

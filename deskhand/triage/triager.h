@@ -20,12 +20,12 @@
 namespace deskhand {
 
 struct TriageSettings {
-  std::int64_t shown_cases = 3;          // to the model and in the decision
-  Witness witness = Witness::kFused;     // who decides the labels
-  CleanStyle clean = CleanStyle::kFull;  // as the tickets were prepared
-  float near_copy = 0.97f;               // fit_confidence: cases at least this close are left out, a new ticket has no such copy
-  bool mend = true;                      // a resolution that no case supports, or that repeats the ticket, gives way to the best case's
-  std::int64_t batch = 4;                // tickets asked about at a time, where there are many
+  std::int64_t shown_cases = 3;       // to the model and in the decision
+  Witness witness = Witness::kFused;  // who decides the labels
+  CleanSettings clean;                // as the tickets were prepared
+  float near_copy = 0.97f;            // fit_confidence: cases at least this close are left out, a new ticket has no such copy
+  bool mend = true;                   // a resolution that no case supports, or that repeats the ticket, gives way to the best case's
+  std::int64_t batch = 4;             // tickets asked about at a time, where there are many
 };
 
 // Borrowed, but for the confidence. model and embedder may be null.
