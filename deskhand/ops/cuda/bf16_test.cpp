@@ -171,7 +171,7 @@ TEST_CASE("in bf16 linear and its backward agree with the reference for every ty
         Twin d_x(*at, {size[0], inputs}, 5);
         reference::linear_backward_input(d_x.here, d_out.here, used, into);
         linear_backward_input(at->on, d_x.there, d_out.there, weight_there, into);
-        check_close(*at, d_x.there, d_x.here, 1e-5);
+        check_close(*at, d_x.there, d_x.here, into == Into::kAdd ? kStep / 2 : 1e-5);  // the product may be rounded before it is added
       }
       Tensor d_weight = random_tensor(weight.shape(), 6), d_bias = random_tensor({outputs}, 7), d_weight_there = at->up(d_weight),
              d_bias_there = at->up(d_bias);
