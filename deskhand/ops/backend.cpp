@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace deskhand {
@@ -16,6 +18,13 @@ std::uint64_t saved_registers() {
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (std::uint64_t{high} << 32) | low;
 }
+
+// Linux keeps tiles from a process until it asks: 8 KiB more are then saved of each of its threads. Asked once; the answer does not change.
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of asm/prctl.h
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+}
 #endif
 
 }  // namespace
@@ -27,7 +36,7 @@ CpuFeatures CpuFeatures::detect() {
   std::uint32_t a = 0, b = 0, c = 0, d = 0;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return found;  // no OSXSAVE
   const std::uint64_t saved = saved_registers();
-  const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
+  const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6;
   const bool fma = c >> 12 & 1, f16c = c >> 29 & 1;
   if (!ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   const std::uint32_t subleaves = a;
@@ -36,6 +45,7 @@ CpuFeatures CpuFeatures::detect() {
   found.avx2 = b >> 5 & 1;
   found.avx512 = zmm && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);
   found.avx512_vnni = found.avx512 && (c >> 11 & 1);
+  const bool tiles = (saved & 0x60000) == 0x60000 && (d >> 24 & 1) && may_use_tiles();
   found.amx_bf16 = tiles && (d >> 22 & 1);
   found.amx_int8 = tiles && (d >> 25 & 1);
   if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {

@@ -21,7 +21,7 @@ struct Size {
 // Tolerance: f32 sums of up to 2100 products of mixed signs, some 1e-6 of the largest.
 TEST_CASE("linear's input gradient agrees with the reference for every weight type, feature level, thread count and odd size") {
   for (const DType type : kWeightTypes)
-    for (const Size size : {Size{1, 1, 1}, Size{7, 33, 3}, Size{25, 300, 17}, Size{13, 2100, 9}}) {
+    for (const Size size : {Size{1, 1, 1}, Size{7, 33, 3}, Size{25, 300, 17}, Size{13, 2100, 9}, Size{33, 45, 5}, Size{530, 300, 31}}) {
       const std::int64_t inputs = is_quantised(type) ? block_elements(type) * (1 + size.inputs % 3) : size.inputs * 11;
       const Tensor d_out = random_tensor({size.tokens, size.outputs}, 3), weight = random_weights(type, {size.outputs, inputs}, 4);
       for (const Into into : {Into::kOverwrite, Into::kAdd}) {
@@ -40,6 +40,20 @@ TEST_CASE("linear's input gradient agrees with the reference for every weight ty
     }
 }
 
+TEST_CASE("a head's input gradient is a sum over more words than are laid out at once") {
+  const std::int64_t words = 70000, width = 37, tokens = 41;
+  const Tensor d_out = random_tensor({tokens, words}, 3), weight = random_tensor({words, width}, 4);
+  Tensor wanted = random_tensor({tokens, width}, 5);
+  reference::linear_backward_input(wanted, d_out, weight, Into::kAdd);
+  for (const CpuFeatures& cpu : feature_levels()) {
+    Machine machine(3, cpu);
+    Tensor d_x = random_tensor({tokens, width}, 5);
+    linear_backward_input(machine.on, d_x, d_out, weight, Into::kAdd);
+    INFO(cpu.text());
+    CHECK(worst_difference(d_x.floats(), wanted.floats()) < 5e-6);
+  }
+}
+
 TEST_CASE("kBF16 rounds weights and gradients to bf16 and nothing else") {
   const Tensor d_out = random_tensor({19, 70}, 3), weight = random_weights(DType::kF16, {70, 45}, 4);
   Tensor rounded_d = d_out.copy(), rounded(DType::kF32, weight.shape()), wanted(DType::kF32, {19, 45}), d_x(DType::kF32, {19, 45});
@@ -56,7 +70,8 @@ TEST_CASE("kBF16 rounds weights and gradients to bf16 and nothing else") {
 }
 
 TEST_CASE("linear's weight and bias gradients are added, agree with the reference and do not depend on threads") {
-  for (const Size size : {Size{1, 1, 1}, Size{7, 33, 3}, Size{300, 17, 40}, Size{70, 130, 129}, Size{3, 4100, 5}}) {
+  for (const Size size :
+       {Size{1, 1, 1}, Size{7, 33, 3}, Size{300, 17, 40}, Size{70, 130, 129}, Size{3, 4100, 5}, Size{33, 4200, 45}, Size{270, 40, 300}}) {
     const Tensor d_out = random_tensor({size.tokens, size.outputs}, 3), x = random_tensor({size.tokens, size.inputs}, 4);
     const Tensor before = random_tensor({size.outputs, size.inputs}, 5), bias_before = random_tensor({size.outputs}, 6);
     Tensor wanted = before.copy(), wanted_bias = bias_before.copy();

@@ -87,7 +87,11 @@ inline std::vector<CpuFeatures> feature_levels() {
         next.avx512_vnni = true;
         levels.push_back(next);
       }
-      if (all.avx512_bf16) levels.push_back(all);
+      if (all.avx512_bf16) {
+        next.avx512_bf16 = true;
+        levels.push_back(next);
+        if (all.amx_bf16) levels.push_back(all);
+      }
     }
   }
   return levels;

@@ -1,10 +1,12 @@
 // Chooses how each part is multiplied. Quantised weights meet 8-bit inputs (quantised.h) unless the caller wants their full width; few
-// tokens meet bf16 weights as they are where the processor can (bf16.h); all else is widened to f32 a panel at a time (dense.h).
+// tokens meet bf16 weights as they are where the processor can (bf16.h); many tokens go to the tiles of processors that have them (amx.h);
+// all else is widened to f32 a panel at a time (dense.h).
 #include "deskhand/ops/linear.h"
 
 #include <algorithm>
 #include <array>
 
+#include "deskhand/ops/cpu/amx.h"
 #include "deskhand/ops/cpu/bf16.h"
 #include "deskhand/ops/cpu/dense.h"
 #include "deskhand/ops/cpu/quantised.h"
@@ -200,18 +202,51 @@ void multiply_few(const Backend&, std::span<const LinearPart>, ConstView) {}
 void multiply_many(const Backend&, std::span<const LinearPart>, ConstView) {}
 #endif
 
+// Parts that meet x on tiles: x is cut up once for several of them.
+class AmxParts {
+ public:
+  AmxParts(const Backend& on, ConstView x) : on_(on), x_(x) {}
+
+  bool fits(const LinearPart& part) const { return multiplies_on_amx(on_, x_.shape()[0], x_.shape()[1], part.weight.shape()[0]); }
+  void add(const LinearPart& part) {
+    if (count_ == parts_.size()) multiply();
+    parts_[count_++] = {.b = part.weight,
+                        .b_is_turned = true,
+                        .bias = part.bias.empty() ? nullptr : part.bias.floats().data(),
+                        .c = part.out.floats().data()};
+  }
+  void multiply() {
+    if (count_ == 0) return;
+    const std::int64_t inputs = x_.shape()[1];
+    multiply_amx(
+        on_, {.a = x_.floats().data(), .rows = x_.shape()[0], .depth = inputs, .a_step = inputs, .rounds = on_.compute == Compute::kBF16},
+        std::span(parts_).first(count_));
+    count_ = 0;
+  }
+
+ private:
+  const Backend& on_;
+  ConstView x_;
+  std::array<AmxPart, 8> parts_;
+  std::size_t count_ = 0;
+};
+
 }  // namespace
 
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   if (x.shape()[0] == 0) return;
   bool any = false;
+  AmxParts on_tiles(on, x);
   for (const LinearPart& part : parts)
     if (multiplies_in_8_bits(on, part))
       any = true;
     else if (multiplies_in_bf16(on, part, x.shape()[0]))
       multiply_bf16(on, part, x);
+    else if (on_tiles.fits(part))
+      on_tiles.add(part);
     else
       multiply_dense(on, part, x);
+  on_tiles.multiply();
   if (!any) return;
   if (x.shape()[0] <= kMostFewTokens)
     multiply_few(on, parts, x);

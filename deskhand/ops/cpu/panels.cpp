@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "deskhand/ops/cpu/amx.h"
 #include "deskhand/ops/cpu/dense.h"
 #include "deskhand/ops/cpu/highway.h"
 #include "deskhand/ops/cpu/quantised.h"
@@ -285,6 +286,17 @@ void multiply_panels(const Backend& on, const PanelProduct& product) {
   const std::int64_t depth = shape[product.b_is_turned ? 1 : 0], columns = shape[product.b_is_turned ? 0 : 1];
   if (product.rows == 0 || columns == 0) return;
   if (depth == 0 && product.into == Into::kOverwrite) std::fill_n(product.c, product.rows * columns, 0.0f);
+  if (multiplies_on_amx(on, product.rows, depth, columns)) {
+    const AmxPart part{.b = product.b, .b_is_turned = product.b_is_turned, .c = product.c, .into = product.into};
+    return multiply_amx(on,
+                        {.a = product.a,
+                         .rows = product.rows,
+                         .depth = depth,
+                         .a_step = product.a_step,
+                         .a_is_turned = product.a_is_turned,
+                         .rounds = product.rounds},
+                        {&part, 1});
+  }
   const bool in_strips = product.a_is_turned || product.rounds || columns > kFewColumns;
   for (std::int64_t row = 0; row < product.rows; row += kSlabRows)
     for (std::int64_t k = 0; k < depth; k += kSlabDepth)

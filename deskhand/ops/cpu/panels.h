@@ -1,6 +1,6 @@
 // Products in f32 whose right side lies row by row, which is how backward meets weights of (O, I): a block of b is widened into panels of
 // 32 columns, a is laid out in strips of a few rows, and every strip meets every panel. An element's sum is made in the same order whatever
-// the number of threads, rows and columns.
+// the number of threads, rows and columns. Where there are AMX tiles, large products are theirs (amx.h).
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"
