@@ -2,7 +2,21 @@
 
 #include <cmath>
 
+#include "deskhand/ops/shared_beginning.h"
+
 namespace deskhand {
+namespace {
+
+// What is asked for once the defaults are known.
+AttentionOptions settled(AttentionOptions options, std::int64_t width, std::span<const std::int32_t> bounds) {
+  if (bounds.size() <= 2) options.shared = 0;
+  DESKHAND_ASSERT(options.shared >= 0 && (options.shared == 0 || (options.causal && options.shared <= bounds[1] - bounds[0])),
+                  "a beginning that stands in the first sequence, causal");
+  if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(width));
+  return options;
+}
+
+}  // namespace
 
 void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,
                AttentionOptions options, View logsumexp) {
@@ -15,11 +29,12 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   DESKHAND_ASSERT(logsumexp.empty() || logsumexp.type() == DType::kF32, "f32 of logsumexp");
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q.shape()[0], "bounds inside the batch");
   DESKHAND_ASSERT(logsumexp.empty() || logsumexp.shape().elements() == q.shape()[0] * q.shape()[1], "(N, H) of logsumexp");
-  if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
+  options = settled(options, q.shape()[2], bounds);
   if (on.kind == Backend::Kind::kReference) return reference::attention(out, q, k, v, bounds, options, logsumexp);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::attention(on, out, q, k, v, bounds, options, logsumexp);
   require_cpu(on);
+  if (options.shared > 0) return gathered_attention(on, out, q, k, v, bounds, options, logsumexp);
   cpu::attention(on, out, q, k, v, bounds, options, logsumexp);
 }
 
@@ -36,11 +51,12 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
   DESKHAND_ASSERT(forward.logsumexp.type() == DType::kF32 && forward.logsumexp.shape().elements() == q[0] * q[1],
                   "(N, H) f32 of logsumexp");
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q[0], "bounds inside the batch");
-  if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(q[2]));
+  options = settled(options, q[2], bounds);
   if (on.kind == Backend::Kind::kReference) return reference::attention_backward(gradients, d_out, forward, bounds, options);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::attention_backward(on, gradients, d_out, forward, bounds, options);
   require_cpu(on);
+  if (options.shared > 0) return gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
   cpu::attention_backward(on, gradients, d_out, forward, bounds, options);
 }
 

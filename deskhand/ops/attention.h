@@ -8,7 +8,9 @@ namespace deskhand {
 
 struct AttentionOptions {
   bool causal = true;
-  float scale = 0;  // 0: 1 / sqrt(D)
+  float scale = 0;          // 0: 1 / sqrt(D)
+  std::int32_t shared = 0;  // rows of a shared beginning, causal only: every sequence but the first is the first one's first `shared` rows,
+                            // which it does not repeat, and then its own; backward adds what all give to those rows, in one order
 };
 
 void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,

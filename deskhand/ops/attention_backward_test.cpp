@@ -62,6 +62,26 @@ TEST_CASE("attention backward agrees with the reference, causal or not, for unev
     }
 }
 
+TEST_CASE("attention backward gives the shared beginning what every sequence owes it") {
+  const std::int32_t bounds[] = {2, 60, 61, 61, 211};
+  const AttentionOptions options{.scale = 0.3f, .shared = 37};
+  Backend plain;
+  plain.kind = Backend::Kind::kReference;
+  for (const Heads& heads : kHeads) {
+    const Case made = make_case(heads, 213, bounds, options);
+    Found wanted(made), found(made), found_alone(made);
+    wanted.run(plain, made, bounds, options);
+    Machine machine(3), alone(1);
+    found.run(machine.on, made, bounds, options);
+    found_alone.run(alone.on, made, bounds, options);
+    INFO("heads ", heads.queries, ", width ", heads.width);
+    for (const auto part : {&Found::d_q, &Found::d_k, &Found::d_v}) {
+      CHECK(worst_difference((found.*part).floats(), (wanted.*part).floats()) < 3e-5);
+      CHECK(worst_difference((found.*part).floats(), (found_alone.*part).floats()) == 0);
+    }
+  }
+}
+
 TEST_CASE("a sequence's gradients are the same to the bit, alone or packed with others") {
   Machine machine(2);
   const std::int32_t packed[] = {0, 70, 100, 101}, alone[] = {70, 100};
@@ -75,16 +95,16 @@ TEST_CASE("a sequence's gradients are the same to the bit, alone or packed with 
 
 TEST_CASE("attention backward is the slope of attention forward") {
   const std::int32_t bounds[] = {0, 4, 5};
-  for (const bool causal : {true, false}) {
-    Case made = make_case({4, 2, 3}, 5, bounds, {causal, 0.2f});
+  for (const AttentionOptions options : {AttentionOptions{true, 0.2f}, AttentionOptions{false, 0.2f}, AttentionOptions{true, 0.2f, 2}}) {
+    Case made = make_case({4, 2, 3}, 5, bounds, options);
     const auto loss = [&] {
       Tensor out(DType::kF32, made.q.shape());
-      reference::attention(out, made.q, made.k, made.v, bounds, {causal, 0.2f}, {});
+      reference::attention(out, made.q, made.k, made.v, bounds, options, {});
       return inner_product(out.floats(), made.d_out.floats());
     };
     Machine machine(2);
     Found found(made);
-    found.run(machine.on, made, bounds, {causal, 0.2f});
+    found.run(machine.on, made, bounds, options);
     CHECK(worst_difference(slopes(made.q, loss).floats(), found.d_q.floats()) < 1e-3);
     CHECK(worst_difference(slopes(made.k, loss).floats(), found.d_k.floats()) < 1e-3);
     CHECK(worst_difference(slopes(made.v, loss).floats(), found.d_v.floats()) < 1e-3);

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "deskhand/ops/paged_attention.h"
@@ -38,6 +40,34 @@ TEST_CASE("attention agrees with the reference, causal or not, for uneven sequen
           CHECK(worst_difference(sums.floats(), wanted_sums.floats()) < 2e-5);
         }
     }
+}
+
+TEST_CASE("sequences that share their beginning attend as if each began with it, and as the reference says") {
+  constexpr std::int32_t kShared = 37;
+  const std::int32_t bounds[] = {2, 60, 61, 61, 200};
+  for (const Heads& heads : kHeads) {
+    const Tensor q = random_tensor({203, heads.queries, heads.width}, 1, 2), k = random_tensor({203, heads.keys, heads.width}, 2, 2),
+                 v = random_tensor({203, heads.keys, heads.width}, 3);
+    Machine machine(3);
+    Tensor wanted = q.copy(), wanted_sums = random_tensor({203, heads.queries}, 5), out = q.copy(), sums = wanted_sums.copy();
+    reference::attention(wanted, q, k, v, bounds, {.scale = 0.3f, .shared = kShared}, wanted_sums);
+    attention(machine.on, out, q, k, v, bounds, {.scale = 0.3f, .shared = kShared}, sums);
+    CHECK(worst_difference(out.floats(), wanted.floats()) < 2e-5);
+    CHECK(worst_difference(sums.floats(), wanted_sums.floats()) < 2e-5);
+
+    // The last sequence whole and alone.
+    const auto whole = [&](const Tensor& from) {
+      Tensor to(DType::kF32, {kShared + 139, from.shape()[1], heads.width});
+      std::ranges::copy(from.view().rows(2, kShared).floats(), to.view().rows(0, kShared).floats().begin());
+      std::ranges::copy(from.view().rows(61, 139).floats(), to.view().rows(kShared, 139).floats().begin());
+      return to;
+    };
+    const Tensor whole_q = whole(q), whole_k = whole(k), whole_v = whole(v);
+    Tensor alone(DType::kF32, whole_q.shape());
+    attention(machine.on, alone, whole_q, whole_k, whole_v, std::array{0, kShared + 139}, {.scale = 0.3f});
+    INFO("heads ", heads.queries);
+    CHECK(worst_difference(out.view().rows(61, 139).floats(), alone.view().rows(kShared, 139).floats()) == 0);
+  }
 }
 
 TEST_CASE("paged attention agrees with the reference when sequences go on from cached tokens and share pages") {

@@ -1,9 +1,11 @@
-// bf16 heads whose width the tensor cores' tiles know: attention_bf16.cu. Plain kernels for all others, version 1: a block a (row, head), keys or queries a tile at a time, a thread a score, then a thread a column of the head.
-// f32 throughout and no tensor cores; every sum has one order. Each block reads all keys of its sequence through the cache.
+// bf16 heads whose width the tensor cores' tiles know: attention_bf16.cu. Plain kernels for all others, version 1: a block a (row, head),
+// keys or queries a tile at a time, a thread a score, then a thread a column of the head. f32 throughout and no tensor cores; every sum has
+// one order. Each block reads all keys of its sequence through the cache.
 #include "deskhand/ops/attention.h"
 
 #include "deskhand/ops/cuda/attention_bf16.h"
 #include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/shared_beginning.h"
 
 namespace deskhand::cuda {
 namespace {
@@ -224,6 +226,7 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   require_gpu(on, {out, q, k, v, logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = q.shape()[2];
   if (rows == 0 || width == 0 || q.shape()[1] == 0) return;
+  if (options.shared > 0) return gathered_attention(on, out, q, k, v, bounds, options, logsumexp);
   if (q.type() == DType::kBF16) {
     if (has_attention_tiles(width)) return attention_bf16(on, out, q, k, v, bounds, options, logsumexp);
     const View wide = twin(on, 0, out);  // rows outside the sequences come back as they were
@@ -241,6 +244,7 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
   require_gpu(on, {gradients.d_q, gradients.d_k, gradients.d_v, d_out, forward.q, forward.k, forward.v, forward.out, forward.logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = d_out.shape()[2];
   if (rows == 0 || width == 0 || d_out.shape()[1] == 0) return;
+  if (options.shared > 0) return gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
   if (d_out.type() == DType::kBF16) {
     if (has_attention_tiles(width)) return attention_backward_bf16(on, gradients, d_out, forward, bounds, options);
     const AttentionGradients wide{twin(on, 0, gradients.d_q), twin(on, 1, gradients.d_k), twin(on, 2, gradients.d_v)};

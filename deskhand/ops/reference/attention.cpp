@@ -6,6 +6,18 @@
 #include <vector>
 
 namespace deskhand::reference {
+namespace {
+
+// The keys that a row of a sequence may see: rows of the batch.
+std::vector<std::int64_t> keys_of(std::span<const std::int32_t> bounds, std::size_t sequence, std::int64_t row,
+                                  const AttentionOptions& options) {
+  std::vector<std::int64_t> keys;
+  for (std::int64_t i = 0; sequence > 0 && i < options.shared; ++i) keys.push_back(bounds.front() + i);
+  for (std::int64_t key = bounds[sequence]; key < (options.causal ? row + 1 : bounds[sequence + 1]); ++key) keys.push_back(key);
+  return keys;
+}
+
+}  // namespace
 
 void attention(View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds, AttentionOptions options,
                View logsumexp) {
@@ -13,20 +25,20 @@ void attention(View out, ConstView q, ConstView k, ConstView v, std::span<const 
   for (std::size_t sequence = 0; sequence + 1 < bounds.size(); ++sequence)
     for (std::int64_t row = bounds[sequence]; row < bounds[sequence + 1]; ++row)
       for (std::int64_t head = 0; head < heads; ++head) {
-        const std::int64_t group = head / (heads / groups), first = bounds[sequence];
-        const std::int64_t last = options.causal ? row + 1 : bounds[sequence + 1];
-        std::vector<double> score(static_cast<std::size_t>(last - first)), sum(static_cast<std::size_t>(width));
+        const std::int64_t group = head / (heads / groups);
+        const std::vector<std::int64_t> keys = keys_of(bounds, sequence, row, options);
+        std::vector<double> score(keys.size()), sum(static_cast<std::size_t>(width));
         double largest = -std::numeric_limits<double>::infinity(), total = 0;
-        for (std::int64_t key = first; key < last; ++key) {
+        for (std::size_t i = 0; i < keys.size(); ++i) {
           double dot = 0;
           for (std::int64_t d = 0; d < width; ++d)
-            dot += static_cast<double>(q.floats()[(row * heads + head) * width + d]) * k.floats()[(key * groups + group) * width + d];
-          score[key - first] = dot * options.scale;
-          largest = std::max(largest, score[key - first]);
+            dot += static_cast<double>(q.floats()[(row * heads + head) * width + d]) * k.floats()[(keys[i] * groups + group) * width + d];
+          score[i] = dot * options.scale;
+          largest = std::max(largest, score[i]);
         }
         for (double& s : score) total += s = std::exp(s - largest);
-        for (std::int64_t key = first; key < last; ++key)
-          for (std::int64_t d = 0; d < width; ++d) sum[d] += score[key - first] / total * v.floats()[(key * groups + group) * width + d];
+        for (std::size_t i = 0; i < keys.size(); ++i)
+          for (std::int64_t d = 0; d < width; ++d) sum[d] += score[i] / total * v.floats()[(keys[i] * groups + group) * width + d];
         for (std::int64_t d = 0; d < width; ++d) out.floats()[(row * heads + head) * width + d] = static_cast<float>(sum[d]);
         if (!logsumexp.empty()) logsumexp.floats()[row * heads + head] = static_cast<float>(largest + std::log(total));
       }
@@ -46,7 +58,7 @@ void attention_backward(const AttentionGradients& gradients, ConstView d_out, co
         const float* const d = d_out.floats().data() + at;
         double delta = 0;
         for (std::int64_t i = 0; i < width; ++i) delta += static_cast<double>(d[i]) * forward.out.floats()[at + i];
-        for (std::int64_t key = bounds[sequence]; key < (options.causal ? row + 1 : bounds[sequence + 1]); ++key) {
+        for (const std::int64_t key : keys_of(bounds, sequence, row, options)) {
           const std::int64_t from = (key * groups + group) * width;
           double score = 0, d_weight = 0;
           for (std::int64_t i = 0; i < width; ++i) {
