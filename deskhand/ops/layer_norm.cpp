@@ -7,7 +7,8 @@ void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, co
   DESKHAND_ASSERT(residual.empty() || residual.shape() == x.shape(), "(N, C) of the residual");
   DESKHAND_ASSERT(norm.weight.shape().elements() == x.shape().last() && norm.bias.shape().elements() == x.shape().last(),
                   "a weight and a bias a column");
-  DESKHAND_ASSERT(out.type() == DType::kF32 && x.type() == DType::kF32 && (residual.empty() || residual.type() == DType::kF32), "f32");
+  DESKHAND_ASSERT(is_activation(on, x.type()) && out.type() == x.type() && (residual.empty() || residual.type() == x.type()),
+                  "activations of one type");
   if (on.kind == Backend::Kind::kReference) return reference::layer_norm(out, x, residual, norm);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::layer_norm(on, out, x, residual, norm);

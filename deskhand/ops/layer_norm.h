@@ -1,5 +1,5 @@
-// out = (x + residual - mean) / sqrt(variance + epsilon) * weight + bias, a row at a time (Ba et al., 2016). x, residual, out (N, C) f32;
-// weight, bias (C) f32; residual may be empty. out may be x.
+// out = (x + residual - mean) / sqrt(variance + epsilon) * weight + bias, a row at a time (Ba et al., 2016). x, residual, out (N, C)
+// activations of one type; weight, bias (C) f32; residual may be empty. out may be x.
 #pragma once
 #include "deskhand/ops/backend.h"
 

@@ -7,7 +7,9 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   for (const LinearPart& part : parts) {
     DESKHAND_ASSERT(part.weight.shape().rank() == 2 && part.weight.shape()[1] == x.shape()[1], "(O, I) of weight");
     DESKHAND_ASSERT(part.weight.type() != DType::kI32 && part.weight.type() != DType::kI8, "a type of weights");
-    DESKHAND_ASSERT(part.out.type() == x.type() && (part.out.shape() == Shape{x.shape()[0], part.weight.shape()[0]}), "(N, O) of out");
+    DESKHAND_ASSERT((part.out.type() == x.type() || part.out.type() == DType::kF32) &&
+                        (part.out.shape() == Shape{x.shape()[0], part.weight.shape()[0]}),
+                    "(N, O) of out");
     DESKHAND_ASSERT(part.bias.empty() || (part.bias.type() == DType::kF32 && part.bias.shape().elements() == part.weight.shape()[0]),
                     "(O) f32 of bias");
   }

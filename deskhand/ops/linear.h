@@ -1,6 +1,6 @@
-// out (N, O) = x (N, I) weight^T + bias: the product that an engine lives on. x and out are activations of one type; weight (O, I) of any
-// dtype, bias (O) f32 or none. Several products of one x are given together: q, k and v, or gate and up, cost one pass over x and one
-// meeting of the threads.
+// out (N, O) = x (N, I) weight^T + bias: the product that an engine lives on. x and out are activations of one type, or out stays f32 where
+// x is not (logits); weight (O, I) of any dtype, bias (O) f32 or none. Several products of one x are given together: q, k and v, or gate
+// and up, cost one pass over x and one meeting of the threads.
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/into.h"

@@ -1,4 +1,5 @@
-// out (B, C): the mean of each sequence's rows of x (N, C), scaled to unit length as sentence-transformers does (norm at least 1e-12). f32.
+// out (B, C) f32: the mean of each sequence's rows of x (N, C), activations, scaled to unit length as sentence-transformers does (norm at
+// least 1e-12).
 #pragma once
 #include "deskhand/ops/backend.h"
 

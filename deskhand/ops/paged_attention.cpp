@@ -25,7 +25,8 @@ void check_sequences(const KvPages& pages, std::int64_t tokens, std::span<const 
 
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
                        std::span<const std::int32_t> bounds) {
-  DESKHAND_ASSERT(k.type() == DType::kF32 && v.type() == DType::kF32 && k.shape().rank() == 3 && k.shape() == v.shape(), "(N, G, D) f32");
+  DESKHAND_ASSERT(is_activation(on, k.type()) && v.type() == k.type() && k.shape().rank() == 3 && k.shape() == v.shape(),
+                  "(N, G, D) of k and v");
   check_sequences(pages, k.shape()[0], sequences, bounds);
   DESKHAND_ASSERT(k.shape()[1] == pages.keys.shape()[2] && k.shape()[2] == pages.keys.shape()[3], "heads as the pages have them");
   if (on.kind == Backend::Kind::kReference) return reference::store_keys_values(pages, k, v, sequences, bounds);
@@ -35,10 +36,24 @@ void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, Con
   cpu::store_keys_values(on, pages, k, v, sequences, bounds);
 }
 
+void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<const std::int32_t> positions, const RopeTable& table,
+                    const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) {
+      check_sequences(pages, k.shape()[0], sequences, bounds);
+      DESKHAND_ASSERT(bounds.front() == 0 && bounds.back() == k.shape()[0] && positions.size() == static_cast<std::size_t>(k.shape()[0]),
+                      "a position for each row of the sequences");
+      return cuda::rope_and_store(on, q, k, v, positions, table, pages, sequences, bounds);
+    }
+  rope(on, q, positions, table);
+  rope(on, k, positions, table);
+  store_keys_values(on, pages, k, v, sequences, bounds);
+}
+
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale) {
-  DESKHAND_ASSERT(out.type() == DType::kF32 && q.type() == DType::kF32 && q.shape().rank() == 3 && out.shape() == q.shape(),
-                  "(N, H, D) f32");
+  DESKHAND_ASSERT(is_activation(on, q.type()) && out.type() == q.type() && q.shape().rank() == 3 && out.shape() == q.shape(),
+                  "(N, H, D) of q and out");
   check_sequences(pages, q.shape()[0], sequences, bounds);
   DESKHAND_ASSERT(q.shape()[2] == pages.keys.shape()[3] && pages.keys.shape()[2] > 0 && q.shape()[1] % pages.keys.shape()[2] == 0,
                   "H a multiple of G, one head width");

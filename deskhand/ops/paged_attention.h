@@ -1,6 +1,6 @@
 // Attention for answering: keys and values lie in pages (Kwon et al., 2023, "PagedAttention"), so that sequences share a prompt's pages.
 #pragma once
-#include "deskhand/ops/backend.h"
+#include "deskhand/ops/rope.h"
 
 namespace deskhand {
 
@@ -17,11 +17,17 @@ struct KvSequence {
   std::int32_t length = 0;
 };
 
-// Writes k, v (N, G, D) f32 of the new tokens into the pages. Sequence i's new tokens are rows [bounds[i], bounds[i + 1]).
+// Writes k, v (N, G, D), activations, of the new tokens into the pages. Sequence i's new tokens are rows [bounds[i], bounds[i + 1]).
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
                        std::span<const std::int32_t> bounds);
 
-// out, q (N, H, D) f32. Row r of sequence i sees every token of its sequence up to and including itself. scale 0: 1 / sqrt(D).
+// rope(q), rope(k), then store_keys_values, in one pass where the backend has it; k (N, G, D) may be left as it was. The rows are those of
+// the sequences, all of them.
+void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<const std::int32_t> positions, const RopeTable& table,
+                    const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds);
+
+// out, q (N, H, D), activations of one type. Row r of sequence i sees every token of its sequence up to and including itself. scale 0: 1 /
+// sqrt(D).
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale = 0);
 
@@ -38,6 +44,8 @@ void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pa
                      std::span<const std::int32_t> bounds, float scale);
 }  // namespace cpu
 namespace cuda {
+void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<const std::int32_t> positions, const RopeTable& table,
+                    const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds);
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
                        std::span<const std::int32_t> bounds);
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,

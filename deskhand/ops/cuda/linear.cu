@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "deskhand/ops/cuda/dequantize.cuh"
+#include "deskhand/ops/cuda/few_rows.h"
 #include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/cuda/multiply.h"
 
@@ -53,19 +54,17 @@ void for_panels(const Backend& on, ConstView weight, bool bf16, const Work& work
 
 template <class T>
 void add_bias(const Backend& on, View out, ConstView bias) {
-  for_each(on, out.shape().elements(),
-           [to = pointer<T>(out), add = pointer(bias), outputs = out.shape()[1]] __device__(std::int64_t i) {
-             to[i] = narrowed<T>(widened(to[i]) + add[i % outputs]);
-           });
+  for_each(on, out.shape().elements(), [to = pointer<T>(out), add = pointer(bias), outputs = out.shape()[1]] __device__(std::int64_t i) {
+    to[i] = narrowed<T>(widened(to[i]) + add[i % outputs]);
+  });
 }
 
 template <class T>
 void add_bias_gradient(const Backend& on, View d_bias, ConstView d_out) {
   const std::int64_t outputs = d_out.shape()[1];
-  add_column_sums(on, pointer(d_bias), d_out.shape()[0], outputs,
-                  [d = pointer<T>(d_out), outputs] __device__(std::int64_t row, std::int64_t column) {
-                    return widened(d[row * outputs + column]);
-                  });
+  add_column_sums(
+      on, pointer(d_bias), d_out.shape()[0], outputs,
+      [d = pointer<T>(d_out), outputs] __device__(std::int64_t row, std::int64_t column) { return widened(d[row * outputs + column]); });
 }
 
 }  // namespace
@@ -74,6 +73,7 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   require_gpu(on, {x});
   const std::int64_t tokens = x.shape()[0], width = x.shape()[1];
   if (tokens == 0) return;
+  if (are_few_rows(parts, x)) return few_rows(on, parts, x);
   Matrix rounded{};
   for (const LinearPart& part : parts) {
     require_gpu(on, {part.out, part.weight, part.bias});
@@ -95,8 +95,7 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
                     .type = panel.type,
                     .result = product_type(part.out.type())});
     });
-    if (!part.bias.empty())
-      with_type(part.out.type(), [&](auto type) { add_bias<decltype(type)>(on, part.out, part.bias); });
+    if (!part.bias.empty()) with_type(part.out.type(), [&](auto type) { add_bias<decltype(type)>(on, part.out, part.bias); });
   }
 }
 

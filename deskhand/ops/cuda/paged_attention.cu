@@ -1,189 +1,654 @@
-// A block a (row, head), four warps that share the keys; a warp takes four keys at a time, eight threads a key, and keeps its own largest
-// score and sums, which are put together at the end in the warps' order. Plain, version 1: a prompt's rows each read all their keys through
-// the cache.
+// Attention over pages. Three ways, chosen by what a sequence brings:
+//   tiles    64 new tokens at a time on the tensor cores (Dao, 2023, "FlashAttention-2"), keys and values fetched from their pages
+//   splits   a few new tokens: the context is cut in parts that are read side by side ("Flash-Decoding"), then their shares are summed
+//   plain    pages of f32 and odd head widths: a block a row and head
+// Every sum has one order for a given number of parts, which the batch's shape decides and not its lengths.
 #include "deskhand/ops/paged_attention.h"
 
 #include <cuda_fp16.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/cuda/overlap.cuh"
+#include "deskhand/ops/cuda/tiles.cuh"
+#include "deskhand/ops/repeat.h"
 
 namespace deskhand::cuda {
 namespace {
 
-constexpr int kThreads = 128, kWarps = kThreads / 32, kOfKey = 8, kKeys = 32 / kOfKey;
-constexpr int kMostColumns = 8;  // of a thread: heads up to 256 wide
+enum PagedSlot : int { kTables = 40, kBlocks, kParts };
 
-// A new row: where its sequence's page numbers begin, and its place in the sequence.
-struct Row {
-  std::int32_t table, position;
+// A pass's sequences on the GPU: bounds (S + 1), lengths (S), page tables (S, step).
+struct Tables {
+  const std::int32_t *bounds, *lengths, *pages;
+  int sequences, step;
 };
 
-struct Pages {
-  const Row* rows;
-  const std::int32_t* tables;
-  std::int64_t page_tokens, groups, width;
-
-  // Where the token's first element of `group` lies.
-  __device__ std::int64_t place(const Row& row, std::int64_t token, std::int64_t group) const {
-    return ((tables[row.table + token / page_tokens] * page_tokens + token % page_tokens) * groups + group) * width;
+Tables upload(const Backend& on, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
+  const auto step = static_cast<std::size_t>(table_step(sequences));
+  std::vector<std::int32_t> values(bounds.begin(), bounds.end());
+  for (const KvSequence& sequence : sequences) values.push_back(sequence.length);
+  for (const KvSequence& sequence : sequences) {
+    values.insert(values.end(), sequence.pages.begin(), sequence.pages.end());
+    values.resize(values.size() + step - sequence.pages.size());
   }
+  const std::int32_t* const there = on.cuda->upload(kTables, std::span<const std::int32_t>(values));
+  const auto count = sequences.size();
+  return {there, there + count + 1, there + 2 * count + 1, static_cast<int>(count), static_cast<int>(step)};
+}
+
+struct Row {
+  int sequence, position;  // position: tokens before it
 };
 
-__device__ float wide(float value) {
+// The sequence of a row: the last that begins at or before it and is not empty.
+__device__ Row row_of(const Tables& at, int row) {
+  int low = 0, high = at.sequences - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (at.bounds[middle] <= row)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return {low, at.lengths[low] - (at.bounds[low + 1] - row)};
+}
+
+// Where a token's keys begin, in tokens.
+__device__ std::int64_t place_of_token(const Tables& at, int sequence, int token, int page_tokens) {
+  const std::int64_t page = at.pages[static_cast<std::int64_t>(sequence) * at.step + token / page_tokens];
+  return page * page_tokens + token % page_tokens;
+}
+
+template <class Page>
+__device__ Page as_page(float value) {
+  if constexpr (std::is_same_v<Page, float>)
+    return value;
+  else
+    return __float2half_rn(value);
+}
+__device__ inline float of_page(float value) {
   return value;
 }
-__device__ float wide(__half value) {
+__device__ inline float of_page(__half value) {
   return __half2float(value);
 }
-__device__ void narrow(float& to, float value) {
-  to = value;
-}
-__device__ void narrow(__half& to, float value) {
-  to = __float2half_rn(value);
+
+// A block a row.
+template <class T, class Page>
+__global__ void store_kernel(Tables at, Page* keys, Page* values, const T* k, const T* v, int first, int page_tokens, int width) {
+  const int number = first + static_cast<int>(blockIdx.x);
+  const Row row = row_of(at, number);
+  const std::int64_t to = place_of_token(at, row.sequence, row.position, page_tokens) * width, from = std::int64_t{number} * width;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) {
+    keys[to + i] = as_page<Page>(widened(k[from + i]));
+    values[to + i] = as_page<Page>(widened(v[from + i]));
+  }
 }
 
-// kEach elements are loaded at a time.
-template <int kEach, class T>
-__global__ void __launch_bounds__(kThreads) paged_attention_kernel(Pages at, float* out, const float* q, const T* keys, const T* values,
-                                                                   std::int64_t first_row, std::int64_t heads, float scale) {
-  extern __shared__ float shared[];  // the query, then each warp's sums
-  __shared__ float warp_largest[kWarps], warp_total[kWarps];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, of_key = lane % kOfKey;
-  const std::int64_t number = first_row + blockIdx.x, head = blockIdx.y, group = head / (heads / at.groups), width = at.width;
-  const Row row = at.rows[blockIdx.x];
-  float* const query = shared;
-  float* const sums = shared + width;
-  for (std::int64_t d = threadIdx.x; d < width; d += kThreads) query[d] = q[(number * heads + head) * width + d] * scale;
+// A thread a pair: of the queries' heads, of the keys', then two values. Keys go to their page turned.
+template <class T, class Page>
+__global__ void rope_and_store_kernel(Tables at, Page* keys, Page* values, T* q, const T* k, const T* v, const float* cosines,
+                                      const float* sines, const std::int32_t* positions, int page_tokens, int heads, int groups, int width,
+                                      bool halves) {
+  let_next_begin();
+  wait_for_previous();
+  const int half = width / 2, number = blockIdx.y, pair = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  const int of_heads = heads * half, of_groups = groups * half;
+  if (pair >= of_heads + 2 * of_groups) return;
+  const bool is_query = pair < of_heads, is_value = pair >= of_heads + of_groups;
+  const int mine = is_query ? pair : is_value ? pair - of_heads - of_groups : pair - of_heads;
+  const int head = mine / half, i = mine % half;
+  const int first = head * width + (halves ? i : 2 * i), second = halves ? first + half : first + 1;
+  const std::int64_t from = std::int64_t{number} * (is_query ? heads : groups) * width;
+  const T* const in = is_query ? q : is_value ? v : k;
+  float a = widened(in[from + first]), b = widened(in[from + second]);
+  if (!is_value) {
+    const std::int64_t angle = std::int64_t{positions[number]} * half + i;
+    const float cosine = cosines[angle], sine = sines[angle], turned = a * cosine - b * sine;
+    b = a * sine + b * cosine;
+    a = turned;
+  }
+  if (is_query) {
+    q[from + first] = narrowed<T>(a);
+    q[from + second] = narrowed<T>(b);
+    return;
+  }
+  const Row row = row_of(at, number);
+  Page* const to = (is_value ? values : keys) + place_of_token(at, row.sequence, row.position, page_tokens) * groups * width;
+  to[first] = as_page<Page>(widened(narrowed<T>(a)));  // as if k had been turned first
+  to[second] = as_page<Page>(widened(narrowed<T>(b)));
+}
+
+struct Shape4 {
+  int heads, groups, width, page_tokens;
+  float scale;
+};
+
+constexpr int kPlainThreads = 128;
+
+// Any width, a block a (row, head): scores of kPlainThreads keys at a time, then a thread a column.
+template <class T, class Page>
+__global__ void __launch_bounds__(kPlainThreads)
+    plain_kernel(Tables at, Shape4 shape, const std::int32_t* rows, T* out, const T* q, const Page* keys, const Page* values) {
+  extern __shared__ float shared[];  // the query, the sums
+  __shared__ float weight[kPlainThreads];
+  float *const query = shared, *const sum = shared + shape.width;
+  const int number = rows[blockIdx.x], head = blockIdx.y, group = head / (shape.heads / shape.groups), width = shape.width;
+  const Row row = row_of(at, number);
+  const std::int64_t from = (std::int64_t{number} * shape.heads + head) * width, token_step = std::int64_t{shape.groups} * width;
+  for (int d = threadIdx.x; d < width; d += kPlainThreads) {
+    query[d] = widened(q[from + d]) * shape.scale;
+    sum[d] = 0;
+  }
   __syncthreads();
-  float largest = -INFINITY, total = 0, sum[kMostColumns] = {};
-  for (std::int64_t first = warp * kKeys; first <= row.position; first += kWarps * kKeys) {
-    const std::int64_t key = first + lane / kOfKey;
-    float score = 0;
-    if (key <= row.position) {
-      const T* const from = keys + at.place(row, key, group);
-      for (std::int64_t d = of_key * kEach; d < width; d += kOfKey * kEach) {
-        const auto part = *reinterpret_cast<const Elements<T, kEach>*>(from + d);
+  float largest = -INFINITY, total = 0;
+  const int seen = row.position + 1;
+  for (int first = 0; first < seen; first += kPlainThreads) {
+    const int key = first + static_cast<int>(threadIdx.x), count = min(kPlainThreads, seen - first);
+    float score = -INFINITY;
+    if (key < seen) {
+      const Page* const line = keys + place_of_token(at, row.sequence, key, shape.page_tokens) * token_step + group * width;
+      score = 0;
+      for (int d = 0; d < width; ++d) score += query[d] * of_page(line[d]);
+    }
+    const float larger = of_block(fmaxf(score, largest), -INFINITY, Larger());
+    const float e = key < seen ? expf(score - larger) : 0, shrink = expf(largest - larger);
+    weight[threadIdx.x] = e;  // of_block waits for all threads before anybody reads
+    total = total * shrink + of_block(e);
+    largest = larger;
+    for (int d = threadIdx.x; d < width; d += kPlainThreads) {
+      float part = sum[d] * shrink;
+      for (int i = 0; i < count; ++i)
+        part +=
+            weight[i] * of_page(values[place_of_token(at, row.sequence, first + i, shape.page_tokens) * token_step + group * width + d]);
+      sum[d] = part;
+    }
+    __syncthreads();  // before the weights are written again
+  }
+  for (int d = threadIdx.x; d < width; d += kPlainThreads) out[from + d] = narrowed<T>(sum[d] / total);
+}
+
+// --- splits ---
+
+constexpr int kSplitWarps = 4, kSplitThreads = 32 * kSplitWarps;
+constexpr int kShared = 4;    // query heads of one group that read its keys together
+constexpr int kTogether = 4;  // keys of a lane's run
+
+struct Splits {
+  int count;     // parts of the context
+  int together;  // blocks that share one group's heads
+  float* parts;  // (rows, H, parts, width), then (rows, H, parts) largest and totals; unused where count is 1
+  float *largest, *total;
+};
+
+// A block a part of the context, a row, and up to kShared heads of a group. kWidth / 8 lanes share a key, 16 bytes each.
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kSplitThreads) split_kernel(Tables at, Shape4 shape, Splits splits, const std::int32_t* rows, T* out,
+                                                              const T* q, const __half* keys, const __half* values) {
+  constexpr int kLanes = kWidth / 8, kRuns = 32 / kLanes * kSplitWarps;  // runs of lanes in a block
+  __shared__ float best[kRuns][kShared], totals[kRuns][kShared];
+  __shared__ float sums[kRuns][kShared][kWidth];
+  let_next_begin();
+  wait_for_previous();
+  const int place = blockIdx.y, number = rows[place], part = blockIdx.x;
+  const int group = blockIdx.z / splits.together, in_group = shape.heads / shape.groups;
+  const int first_head = blockIdx.z % splits.together * kShared, heads = min(kShared, in_group - first_head);
+  const Row row = row_of(at, number);
+  const int seen = row.position + 1, each = (seen + splits.count - 1) / splits.count;
+  const int begin = part * each, end = min(seen, begin + each);
+  const int lane = threadIdx.x % kLanes, run = threadIdx.x / kLanes;
+  const std::int64_t token_step = std::int64_t{shape.groups} * kWidth, column = group * kWidth + lane * 8;
+
+  float query[kShared][8], sum[kShared][8] = {}, largest[kShared], total[kShared] = {};
 #pragma unroll
-        for (int i = 0; i < kEach; ++i) score += query[d + i] * wide(part.values[i]);
+  for (int h = 0; h < kShared; ++h) {
+    largest[h] = -INFINITY;
+    const int head = group * in_group + first_head + min(h, heads - 1);
+    const T* const from = q + (std::int64_t{number} * shape.heads + head) * kWidth + lane * 8;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) query[h][i] = widened(from[i]) * shape.scale;
+  }
+  // All lanes of a warp go round as often: shuffles want them.
+  for (int first = begin; first < end; first += kRuns * kTogether) {
+    uint4 key[kTogether], value[kTogether];
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+      const int token = min(first + run + k * kRuns, end - 1);
+      const std::int64_t line = place_of_token(at, row.sequence, token, shape.page_tokens) * token_step + column;
+      key[k] = *reinterpret_cast<const uint4*>(keys + line);
+      value[k] = *reinterpret_cast<const uint4*>(values + line);
+    }
+    float score[kShared][kTogether];
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+      const auto* const pairs = reinterpret_cast<const __half2*>(&key[k]);
+      float wide[8];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float2 two = __half22float2(pairs[i]);
+        wide[2 * i] = two.x;
+        wide[2 * i + 1] = two.y;
+      }
+#pragma unroll
+      for (int h = 0; h < kShared; ++h) {
+        float dot = 0;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) dot += query[h][i] * wide[i];
+#pragma unroll
+        for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(~0u, dot, step);
+        score[h][k] = first + run + k * kRuns < end ? dot : -INFINITY;
       }
     }
-    for (int step = kOfKey / 2; step > 0; step /= 2) score += __shfl_xor_sync(~0u, score, step);
-    if (key > row.position) score = -INFINITY;
-    float larger = fmaxf(largest, score);
-    for (int step = kOfKey; step < 32; step *= 2) larger = fmaxf(larger, __shfl_xor_sync(~0u, larger, step));
-    const float shrink = expf(largest - larger), e = expf(score - larger);
-    largest = larger;
-    total *= shrink;
 #pragma unroll
-    for (int c = 0; c < kMostColumns; ++c) sum[c] *= shrink;
+    for (int h = 0; h < kShared; ++h) {
+      float larger = largest[h];
 #pragma unroll
-    for (int k = 0; k < kKeys; ++k) {
-      if (first + k > row.position) break;
-      const float weight = __shfl_sync(~0u, e, k * kOfKey);
-      const T* const from = values + at.place(row, first + k, group);
-      total += weight;
+      for (int k = 0; k < kTogether; ++k) larger = fmaxf(larger, score[h][k]);
+      const float base = larger == -INFINITY ? 0 : larger;  // a run that has seen no key yet
+      const float shrink = __expf(largest[h] - base);
+      largest[h] = larger;
+      total[h] *= shrink;
 #pragma unroll
-      for (int c = 0; c < kMostColumns; ++c)
-        if (const std::int64_t d = lane + 32 * c; d < width) sum[c] += weight * wide(from[d]);
+      for (int i = 0; i < 8; ++i) sum[h][i] *= shrink;
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k) {
+        score[h][k] = __expf(score[h][k] - base);
+        total[h] += score[h][k];
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+      const auto* const pairs = reinterpret_cast<const __half2*>(&value[k]);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float2 two = __half22float2(pairs[i]);
+#pragma unroll
+        for (int h = 0; h < kShared; ++h) {
+          sum[h][2 * i] += score[h][k] * two.x;
+          sum[h][2 * i + 1] += score[h][k] * two.y;
+        }
+      }
     }
   }
 #pragma unroll
-  for (int c = 0; c < kMostColumns; ++c)
-    if (const std::int64_t d = lane + 32 * c; d < width) sums[warp * width + d] = sum[c];
-  if (lane == 0) {
-    warp_largest[warp] = largest;
-    warp_total[warp] = total;
+  for (int h = 0; h < kShared; ++h) {
+    if (lane == 0) {
+      best[run][h] = largest[h];
+      totals[run][h] = total[h];
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sums[run][h][lane * 8 + i] = sum[h][i];
   }
   __syncthreads();
-  float most = -INFINITY, whole = 0, share[kWarps];
-  for (int i = 0; i < kWarps; ++i) most = fmaxf(most, warp_largest[i]);
-  for (int i = 0; i < kWarps; ++i) {
-    share[i] = warp_total[i] == 0 ? 0 : expf(warp_largest[i] - most);  // the first warp has a key: most is a number
-    whole += warp_total[i] * share[i];
+  for (int i = threadIdx.x; i < heads * kWidth; i += kSplitThreads) {
+    const int h = i / kWidth, d = i % kWidth, head = group * in_group + first_head + h;
+    float most = -INFINITY, whole = 0, weighted = 0;
+    for (int r = 0; r < kRuns; ++r) most = fmaxf(most, best[r][h]);
+    if (most > -INFINITY)
+      for (int r = 0; r < kRuns; ++r) {
+        const float share = __expf(best[r][h] - most);
+        whole += share * totals[r][h];
+        weighted += share * sums[r][h][d];
+      }
+    if (splits.count == 1) {
+      out[(std::int64_t{number} * shape.heads + head) * kWidth + d] = narrowed<T>(weighted / whole);
+      continue;
+    }
+    const std::int64_t at_part = (std::int64_t{place} * shape.heads + head) * splits.count + part;
+    splits.parts[at_part * kWidth + d] = weighted;
+    if (d == 0) {
+      splits.largest[at_part] = most;
+      splits.total[at_part] = whole;
+    }
   }
-  for (std::int64_t d = threadIdx.x; d < width; d += kThreads) {
-    float value = 0;
-    for (int i = 0; i < kWarps; ++i) value += share[i] * sums[i * width + d];
-    out[(number * heads + head) * width + d] = value / whole;
+}
+
+// A block a (row, head), a thread a column.
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kWidth) join_kernel(Shape4 shape, Splits splits, const std::int32_t* rows, T* out) {
+  let_next_begin();
+  wait_for_previous();
+  const int place = blockIdx.x, head = blockIdx.y, d = threadIdx.x;
+  const std::int64_t first = (std::int64_t{place} * shape.heads + head) * splits.count;
+  float most = -INFINITY, whole = 0, weighted = 0;
+  for (int part = 0; part < splits.count; ++part) most = fmaxf(most, splits.largest[first + part]);
+  for (int part = 0; part < splits.count; ++part) {
+    const float share = __expf(splits.largest[first + part] - most);
+    whole += share * splits.total[first + part];
+    weighted += share * splits.parts[(first + part) * kWidth + d];
   }
+  out[(std::int64_t{rows[place]} * shape.heads + head) * kWidth + d] = narrowed<T>(weighted / whole);
+}
+
+// --- tiles ---
+
+constexpr int kRows = 64, kTileWarps = kRows / 16, kTileThreads = 32 * kTileWarps;
+constexpr float kLog2e = 1.4426950408889634f;
+
+// Rows [first, first + kRows) of a sequence, as far as they go.
+struct TileBlock {
+  std::int32_t sequence, first;
+};
+
+__device__ inline void multiply_add_halves(float (&sum)[4], const Fragment& left, std::uint32_t right_low, std::uint32_t right_high) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+               : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_low), "r"(right_high));
+}
+__device__ inline std::uint32_t halves_of(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return reinterpret_cast<const std::uint32_t&>(pair);
+}
+
+// Tiles hold f16 here; tiles.cuh only moves their bits.
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kTileThreads)
+    tile_kernel(Tables at, Shape4 shape, const TileBlock* blocks, T* out, const T* q, const __half* keys, const __half* values) {
+  extern __shared__ __align__(128) Bf16 tiles[];
+  constexpr int kTile = kRows * kWidth, kChunks = kWidth / kChunk;
+  Bf16* const query = tiles;
+  const auto key = [&](int stage) { return tiles + (1 + 2 * stage) * kTile; };
+  const auto value = [&](int stage) { return tiles + (2 + 2 * stage) * kTile; };
+  const TileBlock block = blocks[gridDim.x - 1 - blockIdx.x];  // late rows see most keys: they begin
+  const int head = blockIdx.y, group = head / (shape.heads / shape.groups), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int end = at.bounds[block.sequence + 1], length = at.lengths[block.sequence];
+  const int before = length - (end - block.first);  // tokens that come before the block's first row
+  const int last = min(length, before + kRows), count = (last + kRows - 1) / kRows;
+  const std::int64_t token_step = std::int64_t{shape.groups} * kWidth, q_step = std::int64_t{shape.heads} * kWidth;
+  const auto fetch_keys = [&](int number) {
+#pragma unroll
+    for (int i = threadIdx.x; i < kRows * kChunks; i += kTileThreads) {
+      const int row = i / kChunks, chunk = i % kChunks, token = number * kRows + row;
+      const bool is_there = token < last;
+      const std::int64_t from =
+          place_of_token(at, block.sequence, is_there ? token : 0, shape.page_tokens) * token_step + group * kWidth + chunk * kChunk;
+      copy_async(key(number % 2) + place_of<kWidth>(row, chunk), keys + from, is_there);
+      copy_async(value(number % 2) + place_of<kWidth>(row, chunk), values + from, is_there);
+    }
+    end_copies();
+  };
+  fetch_keys(0);
+  for (int i = threadIdx.x; i < kRows * kChunks; i += kTileThreads) {
+    const int row = i / kChunks, chunk = i % kChunks;
+    std::uint32_t packed[4] = {};
+    if (block.first + row < end) {
+      const T* const from = q + (block.first + row) * q_step + head * kWidth + chunk * kChunk;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) packed[k] = halves_of(widened(from[2 * k]), widened(from[2 * k + 1]));
+    }
+    *reinterpret_cast<uint4*>(query + place_of<kWidth>(row, chunk)) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+  }
+
+  const int row = warp * 16 + lane / 4;  // in the block; and 8 more
+  const float scale = shape.scale * kLog2e;
+  float sum[kWidth / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {};
+  for (int number = 0; number < count; ++number) {
+    if (number + 1 < count) {
+      fetch_keys(number + 1);
+      wait_for_copies<1>();
+    } else {
+      wait_for_copies<0>();
+    }
+    __syncthreads();
+    float score[kRows / 8][4] = {};
+#pragma unroll
+    for (int depth = 0; depth < kWidth; depth += 16) {
+      Fragment left, right;
+      load_left<kWidth>(left, query, warp * 16, depth);
+#pragma unroll
+      for (int n = 0; n < kRows; n += 16) {
+        load_right_of_rows<kWidth>(right, key(number % 2), n, depth);
+        multiply_add_halves(score[n / 8], left, right[0], right[1]);
+        multiply_add_halves(score[n / 8 + 1], left, right[2], right[3]);
+      }
+    }
+    const int first = number * kRows;
+    if (first + kRows > before) {
+#pragma unroll
+      for (int n = 0; n < kRows / 8; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          if (first + n * 8 + lane % 4 * 2 + i % 2 > before + row + i / 2 * 8) score[n][i] = -INFINITY;
+    }
+    // The first key is seen by all rows, so `largest` is a number from the first tile on.
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float larger = largest[half];
+#pragma unroll
+      for (int n = 0; n < kRows / 8; ++n) larger = fmaxf(larger, fmaxf(score[n][2 * half], score[n][2 * half + 1]));
+      larger = fmaxf(larger, __shfl_xor_sync(~0u, larger, 1));
+      larger = fmaxf(larger, __shfl_xor_sync(~0u, larger, 2));
+      const float shrink = exp2f((largest[half] - larger) * scale), off = larger * scale;
+      largest[half] = larger;
+      total[half] *= shrink;
+#pragma unroll
+      for (int n = 0; n < kWidth / 8; ++n) {
+        sum[n][2 * half] *= shrink;
+        sum[n][2 * half + 1] *= shrink;
+      }
+#pragma unroll
+      for (int n = 0; n < kRows / 8; ++n)
+#pragma unroll
+        for (int i = 2 * half; i < 2 * half + 2; ++i) {
+          score[n][i] = exp2f(score[n][i] * scale - off);
+          total[half] += score[n][i];
+        }
+    }
+#pragma unroll
+    for (int depth = 0; depth < kRows; depth += 16) {
+      Fragment right;
+      const float(&low)[4] = score[depth / 8];
+      const float(&high)[4] = score[depth / 8 + 1];
+      const Fragment left = {halves_of(low[0], low[1]), halves_of(low[2], low[3]), halves_of(high[0], high[1]),
+                             halves_of(high[2], high[3])};
+#pragma unroll
+      for (int n = 0; n < kWidth; n += 16) {
+        load_right<kWidth>(right, value(number % 2), depth, n);
+        multiply_add_halves(sum[n / 8], left, right[0], right[1]);
+        multiply_add_halves(sum[n / 8 + 1], left, right[2], right[3]);
+      }
+    }
+    __syncthreads();  // before the tiles are fetched anew
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float whole = total[half];
+    whole += __shfl_xor_sync(~0u, whole, 1);
+    whole += __shfl_xor_sync(~0u, whole, 2);
+    const int to = block.first + row + half * 8;
+    if (to >= end) continue;
+    T* const line = out + to * q_step + head * kWidth + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kWidth / 8; ++n) {
+      line[n * 8] = narrowed<T>(sum[n][2 * half] / whole);
+      line[n * 8 + 1] = narrowed<T>(sum[n][2 * half + 1] / whole);
+    }
+  }
+}
+
+int processors(const Backend& on) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, on.cuda->handles().number));
+  return count;
+}
+
+// Rows of sequences that bring few of them; blocks of the others where tiles are wanted.
+struct RowList {
+  const std::int32_t* at;
+  std::int64_t rows, blocks;
+};
+
+RowList upload_rows(const Backend& on, std::span<const std::int32_t> bounds, bool tiles) {
+  constexpr std::int32_t kFewRows = 16;
+  std::vector<std::int32_t> rows, blocks;
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+    if (tiles && bounds[i + 1] - bounds[i] > kFewRows)
+      for (std::int32_t row = bounds[i]; row < bounds[i + 1]; row += kRows)
+        blocks.insert(blocks.end(), {static_cast<std::int32_t>(i), row});
+    else
+      for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) rows.push_back(row);
+  }
+  const auto count = static_cast<std::int64_t>(rows.size());
+  rows.insert(rows.end(), blocks.begin(), blocks.end());
+  return {on.cuda->upload(kBlocks, std::span<const std::int32_t>(rows)), count, static_cast<std::int64_t>(blocks.size()) / 2};
+}
+
+struct Work {
+  const Backend& on;
+  Tables tables;
+  Shape4 shape;
+  const std::int32_t* row_list;  // rows one by one, then blocks
+  std::int64_t rows, blocks;
+  View out;
+  ConstView q;
+  const KvPages& pages;
+};
+
+template <class T, class Page>
+void run_plain(const Work& work, const std::int32_t* rows) {
+  plain_kernel<T, Page><<<dim3(blocks_for(work.rows, 1), static_cast<unsigned>(work.shape.heads)), kPlainThreads,
+                          2 * static_cast<std::size_t>(work.shape.width) * sizeof(float), stream(work.on)>>>(
+      work.tables, work.shape, rows, pointer<T>(work.out), pointer<T>(work.q), pointer<Page>(ConstView(work.pages.keys)),
+      pointer<Page>(ConstView(work.pages.values)));
+  check_launch();
+}
+
+template <int kWidth, class T>
+void run_splits(const Work& work, const std::int32_t* rows) {
+  const std::int64_t count = work.rows;
+  const Shape4& shape = work.shape;
+  const int together = (shape.heads / shape.groups + kShared - 1) / kShared;
+  // As many parts as fill the card twice, none under 64 tokens of what the tables can hold.
+  const std::int64_t blocks = count * shape.groups * together, most = std::int64_t{work.tables.step} * shape.page_tokens / 64;
+  const auto parts =
+      static_cast<int>(std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(most, 1, 64)));
+  Splits splits{parts, together, nullptr, nullptr, nullptr};
+  if (parts > 1) {
+    const std::int64_t all = count * shape.heads * parts;
+    splits.parts = work.on.cuda->scratch<float>(kParts, all * (kWidth + 2));
+    splits.largest = splits.parts + all * kWidth;
+    splits.total = splits.largest + all;
+  }
+  start_overlapping(work.on, &split_kernel<kWidth, T>,
+                    dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)), kSplitThreads,
+                    0, work.tables, shape, splits, rows, pointer<T>(work.out), pointer<T>(work.q),
+                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)));
+  if (parts > 1)
+    start_overlapping(work.on, &join_kernel<kWidth, T>, dim3(blocks_for(count, 1), static_cast<unsigned>(shape.heads)), kWidth, 0, shape,
+                      splits, rows, pointer<T>(work.out));
+}
+
+template <int kWidth, class T>
+void run_tiles(const Work& work, const TileBlock* blocks) {
+  constexpr auto kBytes = static_cast<int>(5 * kRows * kWidth * sizeof(__half));
+  check(cudaFuncSetAttribute(&tile_kernel<kWidth, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+  tile_kernel<kWidth, T>
+      <<<dim3(static_cast<unsigned>(work.blocks), static_cast<unsigned>(work.shape.heads)), kTileThreads, kBytes, stream(work.on)>>>(
+          work.tables, work.shape, blocks, pointer<T>(work.out), pointer<T>(work.q), pointer<__half>(ConstView(work.pages.keys)),
+          pointer<__half>(ConstView(work.pages.values)));
+  check_launch();
 }
 
 template <class T>
-struct Store {
-  Pages at;
-  T *keys, *values;
-  const float *k, *v;  // from the first new row on
-  std::int64_t row_width;
-  __device__ void operator()(std::int64_t i) const {
-    const Row row = at.rows[i / row_width];
-    const std::int64_t to = at.place(row, row.position, 0) + i % row_width;
-    narrow(keys[to], k[i]);
-    narrow(values[to], v[i]);
+void run(const Work& work) {
+  const std::int32_t* const rows = work.row_list;
+  const bool f16 = work.pages.keys.type() == DType::kF16;
+  if (work.rows > 0) {
+    if (f16 && work.shape.width == 64)
+      run_splits<64, T>(work, rows);
+    else if (f16 && work.shape.width == 128)
+      run_splits<128, T>(work, rows);
+    else if (f16)
+      run_plain<T, __half>(work, rows);
+    else
+      run_plain<T, float>(work, rows);
   }
-};
-
-// Rows and tables of a pass, the same for all its layers: copied once.
-Pages pages_of(const Backend& on, const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
-  std::vector<std::int32_t> rows, tables;
-  for (std::size_t i = 0; i < sequences.size(); ++i) {
-    const std::int32_t count = bounds[i + 1] - bounds[i], table = static_cast<std::int32_t>(tables.size());
-    for (std::int32_t row = 0; row < count; ++row) {
-      rows.push_back(table);
-      rows.push_back(sequences[i].length - count + row);
-    }
-    tables.insert(tables.end(), sequences[i].pages.begin(), sequences[i].pages.end());
-  }
-  const auto count = static_cast<std::int64_t>(rows.size());
-  rows.insert(rows.end(), tables.begin(), tables.end());
-  const std::int32_t* const there = on.cuda->upload(kPages, std::span<const std::int32_t>(rows));
-  return {.rows = reinterpret_cast<const Row*>(there),
-          .tables = there + count,
-          .page_tokens = pages.page_tokens(),
-          .groups = pages.keys.shape()[2],
-          .width = pages.keys.shape()[3]};
-}
-
-// Calls work(T{}) with the type of the pages' elements.
-template <class Work>
-void with_page_type(const KvPages& pages, const Work& work) {
-  if (pages.keys.type() == DType::kF32)
-    work(float{});
+  if (work.blocks == 0) return;
+  const auto* const blocks = reinterpret_cast<const TileBlock*>(rows + work.rows);
+  if (work.shape.width == 64)
+    run_tiles<64, T>(work, blocks);
   else
-    work(__half{});
+    run_tiles<128, T>(work, blocks);
 }
 
 }  // namespace
 
+std::int64_t table_step(std::span<const KvSequence> sequences) {
+  std::size_t step = 64;  // tables grow by doubling, so that one recorded pass serves many lengths
+  for (const KvSequence& sequence : sequences)
+    while (step < sequence.pages.size()) step *= 2;
+  return static_cast<std::int64_t>(step);
+}
+
+void upload_tables(const Backend& on, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
+  upload(on, sequences, bounds);
+  upload_rows(on, bounds, false);
+}
+
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
                        std::span<const std::int32_t> bounds) {
   require_gpu(on, {pages.keys, pages.values, k, v});
-  const Pages at = pages_of(on, pages, sequences, bounds);
-  const std::int64_t row_width = at.groups * at.width, rows = bounds.back() - bounds.front(), skipped = bounds.front() * row_width;
-  with_page_type(pages, [&](auto type) {
+  if (sequences.empty() || bounds.back() == bounds.front()) return;
+  const Tables tables = upload(on, sequences, bounds);
+  const auto width = static_cast<int>(k.shape()[1] * k.shape()[2]), page_tokens = static_cast<int>(pages.page_tokens());
+  const unsigned rows = blocks_for(bounds.back() - bounds.front(), 1);
+  const int threads = std::clamp((width + 31) / 32 * 32, 32, 256);
+  with_type(k.type(), [&](auto type) {
     using T = decltype(type);
-    for_each(on, rows * row_width,
-             Store<T>{at, pointer<T>(pages.keys), pointer<T>(pages.values), pointer(k) + skipped, pointer(v) + skipped, row_width});
+    if (pages.keys.type() == DType::kF16)
+      store_kernel<<<rows, threads, 0, stream(on)>>>(tables, pointer<__half>(pages.keys), pointer<__half>(pages.values), pointer<T>(k),
+                                                     pointer<T>(v), bounds.front(), page_tokens, width);
+    else
+      store_kernel<<<rows, threads, 0, stream(on)>>>(tables, pointer<float>(pages.keys), pointer<float>(pages.values), pointer<T>(k),
+                                                     pointer<T>(v), bounds.front(), page_tokens, width);
+  });
+  check_launch();
+}
+
+void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<const std::int32_t> positions, const RopeTable& table,
+                    const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
+  require_gpu(on, {q, k, v, pages.keys, pages.values, table.cosine, table.sine});
+  if (positions.empty()) return;
+  const Tables tables = upload(on, sequences, bounds);
+  const std::int32_t* const position = on.cuda->upload(kPositions, positions);
+  constexpr int kThreads = 256;
+  const auto heads = static_cast<int>(q.shape()[1]), groups = static_cast<int>(k.shape()[1]), width = static_cast<int>(q.shape()[2]);
+  const dim3 blocks(blocks_for(std::int64_t{heads + 2 * groups} * (width / 2), kThreads), static_cast<unsigned>(positions.size()));
+  with_type(q.type(), [&](auto type) {
+    using T = decltype(type);
+    const auto begin = [&]<class Page>(Page*) {
+      start_overlapping(on, &rope_and_store_kernel<T, Page>, blocks, kThreads, 0, tables, pointer<Page>(pages.keys),
+                        pointer<Page>(pages.values), pointer<T>(q), pointer<T>(ConstView(k)), pointer<T>(v), pointer(table.cosine),
+                        pointer(table.sine), position, static_cast<int>(pages.page_tokens()), heads, groups, width,
+                        table.pairs == RopePairs::kHalves);
+    };
+    if (pages.keys.type() == DType::kF16)
+      begin(static_cast<__half*>(nullptr));
+    else
+      begin(static_cast<float*>(nullptr));
   });
 }
 
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale) {
   require_gpu(on, {out, q, pages.keys, pages.values});
-  const std::int64_t rows = bounds.back() - bounds.front(), heads = q.shape()[1];
-  const Pages at = pages_of(on, pages, sequences, bounds);
-  DESKHAND_ASSERT(at.width <= 32 * kMostColumns && heads < 65536, "heads that the kernel has room for");
-  if (rows == 0) return;
-  with_page_type(pages, [&](auto type) {
-    using T = decltype(type);
-    const bool packs = at.width % kPack<T> == 0;
-    auto* const kernel = packs ? &paged_attention_kernel<kPack<T>, T> : &paged_attention_kernel<1, T>;
-    const auto bytes = static_cast<std::size_t>((1 + kWarps) * at.width) * sizeof(float);
-    kernel<<<dim3(blocks_for(rows, 1), static_cast<unsigned>(heads)), kThreads, bytes, stream(on)>>>(
-        at, pointer(out), pointer(q), pointer<T>(pages.keys), pointer<T>(pages.values), bounds.front(), heads, scale);
-  });
-  check_launch();
+  const bool tiles = pages.keys.type() == DType::kF16 && (q.shape()[2] == 64 || q.shape()[2] == 128);
+  const RowList list = upload_rows(on, bounds, tiles);
+  if (list.rows + list.blocks == 0) return;
+  const Work work{.on = on,
+                  .tables = upload(on, sequences, bounds),
+                  .shape = {static_cast<int>(q.shape()[1]), static_cast<int>(pages.keys.shape()[2]), static_cast<int>(q.shape()[2]),
+                            static_cast<int>(pages.page_tokens()), scale},
+                  .row_list = list.at,
+                  .rows = list.rows,
+                  .blocks = list.blocks,
+                  .out = out,
+                  .q = q,
+                  .pages = pages};
+  with_type(q.type(), [&](auto type) { run<decltype(type)>(work); });
 }
 
 }  // namespace deskhand::cuda

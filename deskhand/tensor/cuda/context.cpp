@@ -29,6 +29,12 @@ constexpr std::int64_t kAlign = 256;
               human_bytes(static_cast<double>(free)));
 }
 
+bool is_recorded(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status));
+  return status != cudaStreamCaptureStatusNone;
+}
+
 std::byte* allocate(std::size_t bytes, std::string_view what) {
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, std::max<std::size_t>(bytes, 1));
@@ -127,6 +133,7 @@ std::byte* CudaContext::scratch(int slot, std::int64_t bytes) {
   if (index >= handles_->slots.size()) handles_->slots.resize(index + 1);
   GpuMemory& at = handles_->slots[index];
   if (at.bytes < bytes || !at.data) {
+    DESKHAND_ASSERT(!is_recorded(handles_->stream.get()), "a pass that is recorded has grown its scratch before");
     const std::int64_t rounded = (std::max<std::int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
     at.data.reset();  // waits for the kernels that use it
     at.bytes = 0;
@@ -140,6 +147,7 @@ std::byte* CudaContext::upload(int slot, std::span<const std::byte> values) {
   if (const auto held = handles_->uploaded.find(slot);
       held != handles_->uploaded.end() && std::equal(held->second.begin(), held->second.end(), values.begin(), values.end()))
     return handles_->slots[static_cast<std::size_t>(slot)].data.get();
+  DESKHAND_ASSERT(!is_recorded(handles_->stream.get()), "a pass that is recorded finds its values in their slots");
   std::byte* const to = scratch(slot, static_cast<std::int64_t>(values.size()));
   // From pageable memory: the call returns when the values have been read.
   if (!values.empty()) check(cudaMemcpyAsync(to, values.data(), values.size(), cudaMemcpyHostToDevice, handles_->stream.get()));

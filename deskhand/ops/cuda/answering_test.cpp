@@ -1,0 +1,234 @@
+// The ops that only answering needs, on the GPU, against the reference on the same inputs.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "deskhand/ops/argmax.h"
+#include "deskhand/ops/cuda/few_rows.h"
+#include "deskhand/ops/cuda/testing.h"
+#include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/linear.h"
+#include "deskhand/ops/mean_pool.h"
+#include "deskhand/ops/paged_attention.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/swiglu.h"
+
+using namespace deskhand;
+using namespace deskhand::testing;
+
+namespace {
+
+constexpr DType kWeightTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                                  DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
+struct Heads {
+  std::int64_t queries, keys, width;
+};
+constexpr Heads kHeads[] = {{4, 2, 16}, {3, 3, 20}, {14, 2, 64}, {8, 2, 128}, {4, 4, 128}, {12, 2, 128}};
+
+Tensor as(DType type, Tensor values) {
+  if (type == DType::kF32) return values;
+  Tensor narrow(type, values.shape());
+  std::transform(values.floats().begin(), values.floats().end(), narrow.view().as<std::uint16_t>().begin(), to_f16);
+  return narrow;
+}
+
+double difference(Gpu& gpu, const Tensor& found_there, const Tensor& wanted) {
+  const Tensor host = gpu.context.to_host(found_there);
+  const Tensor found = host.type() == DType::kBF16 ? as_f32(host) : host.copy();
+  return worst_difference(found.floats(), wanted.floats());
+}
+
+}  // namespace
+
+TEST_CASE("paged attention on the GPU agrees with the reference: prompts, single tokens, shared pages, long contexts") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Heads& heads : kHeads)
+    for (const DType type : {DType::kF32, DType::kF16})
+      for (const bool bf16 : {false, true}) {
+        const Shape shape{80, 16, heads.keys, heads.width};
+        Tensor keys = as(type, random_tensor(shape, 21)), values = as(type, random_tensor(shape, 22));
+        Tensor keys_there = at->up(keys), values_there = at->up(values);
+        const KvPages pages{keys, values}, there{keys_there, values_there};
+        std::vector<std::int32_t> first(70);
+        for (std::size_t i = 0; i < first.size(); ++i) first[i] = static_cast<std::int32_t>(i * 37 % 71);
+        const std::int32_t second[] = {first[0], 74, 75}, third[] = {79};
+        const auto pass = [&](std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds, unsigned seed) {
+          const std::int64_t tokens = bounds.back();
+          Tensor q = random_tensor({tokens, heads.queries, heads.width}, seed, 2),
+                 k = random_tensor({tokens, heads.keys, heads.width}, seed + 1, 2),
+                 v = random_tensor({tokens, heads.keys, heads.width}, seed + 2);
+          for (Tensor* one : {&q, &k, &v})
+            if (bf16) *one = as_f32(as_bf16(*one));
+          const auto up = [&](const Tensor& tensor) { return at->up(bf16 ? as_bf16(tensor) : tensor.copy()); };
+          const Tensor q_there = up(q), k_there = up(k), v_there = up(v);
+          Tensor out = up(random_tensor(q.shape(), 99, 1e6f)), wanted(DType::kF32, q.shape());
+          store_keys_values(plain(), pages, k, v, sequences, bounds);
+          store_keys_values(at->on, there, k_there, v_there, sequences, bounds);
+          const Tensor keys_back = at->context.to_host(keys_there), values_back = at->context.to_host(values_there);
+          CHECK(std::equal(keys.view().raw().begin(), keys.view().raw().end(), keys_back.view().raw().begin()));
+          CHECK(std::equal(values.view().raw().begin(), values.view().raw().end(), values_back.view().raw().begin()));
+          paged_attention(plain(), wanted, q, pages, sequences, bounds, 0.3f);
+          paged_attention(at->on, out, q_there, there, sequences, bounds, 0.3f);
+          INFO("heads ", heads.queries, " of ", heads.keys, ", width ", heads.width, ", pages ", dtype_name(type), ", bf16 ", bf16,
+               ", tokens ", tokens);
+          CHECK(difference(*at, out, wanted) < (bf16 ? 4e-3 : type == DType::kF16 ? 2e-3 : 2e-5));
+        };
+        const KvSequence prompt[] = {{first, 130}};
+        const std::int32_t prompt_bounds[] = {0, 130};
+        pass(prompt, prompt_bounds, 1);
+        const KvSequence mixed[] = {{first, 131}, {second, 40}, {third, 1}};  // one token on, a prompt after a shared page, a new one
+        const std::int32_t mixed_bounds[] = {0, 1, 25, 26};
+        pass(mixed, mixed_bounds, 5);
+        const KvSequence on_from[] = {{first, 1050}};  // a prompt behind a cached one, over many tiles
+        const std::int32_t on_bounds[] = {0, 70};
+        pass(on_from, on_bounds, 9);
+        const KvSequence one[] = {{first, 1051}};
+        const std::int32_t one_bounds[] = {0, 1};
+        pass(one, one_bounds, 13);
+        const KvSequence drafts[] = {{first, 1055}, {third, 3}};
+        const std::int32_t draft_bounds[] = {0, 4, 6};
+        pass(drafts, draft_bounds, 17);
+      }
+}
+
+TEST_CASE("products of a few rows agree with the reference for every type of weights, odd sizes and several parts") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : kWeightTypes) {
+    const std::int64_t step = is_quantised(type) ? block_elements(type) : 16 / block_bytes(type);
+    for (const std::int64_t width : {step, 3 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 96), std::int64_t{14336}})
+      for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
+        const Tensor x = random_tensor({rows, width}, 1), x_there = at->up(x), norm = random_tensor({width}, 7), norm_there = at->up(norm);
+        const std::int64_t outputs[] = {37, 2, 1};
+        std::vector<Tensor> weights, biases, weights_there, biases_there, wanted, found;
+        for (unsigned i = 0; i < 3; ++i) {
+          weights.push_back(random_weights(i == 1 ? DType::kF32 : type, {outputs[i], width}, 10 + i));
+          biases.push_back(random_tensor({outputs[i]}, 20 + i));
+          weights_there.push_back(at->up(weights[i]));
+          biases_there.push_back(at->up(biases[i]));
+          wanted.emplace_back(DType::kF32, Shape{rows, outputs[i]});
+          found.push_back(at->empty({rows, outputs[i]}));
+        }
+        std::vector<LinearPart> here, there;
+        for (unsigned i = 0; i < 3; ++i) {
+          here.push_back({wanted[i], weights[i], i == 2 ? ConstView() : biases[i].view()});
+          there.push_back({found[i], weights_there[i], i == 2 ? ConstView() : biases_there[i].view()});
+        }
+        INFO(dtype_name(type), ", width ", width, ", rows ", rows);
+        reference::linear(here, x);
+        cuda::few_rows(at->on, there, x_there);
+        for (unsigned i = 0; i < 3; ++i) CHECK(difference(*at, found[i], wanted[i]) < 2e-5);
+
+        // Behind a norm, from bf16, added to bf16.
+        const Tensor rounded = as_f32(as_bf16(x)), rounded_there = at->up(as_bf16(x)), before = as_f32(as_bf16(wanted[0]));
+        Tensor normed(DType::kF32, x.shape()), sum_there = at->up(as_bf16(wanted[0]));
+        rms_norm(plain(), normed, rounded, norm, 1e-5f);
+        reference::linear(std::span(here).first(1), normed);
+        for (std::size_t i = 0; i < before.floats().size(); ++i) wanted[0].floats()[i] += before.floats()[i];
+        const LinearPart added{sum_there, weights_there[0], biases_there[0]};
+        cuda::few_rows(at->on, {&added, 1}, rounded_there, {.norm = norm_there, .epsilon = 1e-5f, .then = cuda::FewRows::Then::kAdd});
+        CHECK(difference(*at, sum_there, wanted[0]) < 4e-3);
+
+        // Gate and up.
+        const Tensor up = random_weights(type, {37, width}, 30), up_there = at->up(up);
+        Tensor gate_out(DType::kF32, {rows, 37}), up_out(DType::kF32, {rows, 37}), gated = at->empty({rows, 37});
+        linear(plain(), gate_out, x, weights[0]);
+        linear(plain(), up_out, x, up);
+        swiglu(plain(), gate_out, gate_out, up_out);
+        const LinearPart pair[] = {{gated, weights_there[0], {}}, {{}, up_there, {}}};
+        cuda::few_rows(at->on, pair, x_there, {.then = cuda::FewRows::Then::kSwiglu});
+        CHECK(difference(*at, gated, gate_out) < 2e-5);
+      }
+  }
+}
+
+TEST_CASE("rope_and_store on the GPU is rope and store_keys_values") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Heads& heads : kHeads)
+    for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+      for (const bool bf16 : {false, true}) {
+        const Shape shape{9, 8, heads.keys, heads.width};
+        const DType type = bf16 ? DType::kF16 : DType::kF32;
+        Tensor keys(type, shape), values(type, shape);
+        Tensor keys_there(type, shape, Device::kCuda), values_there(type, shape, Device::kCuda);
+        const std::int32_t first[] = {3, 1}, second[] = {8, 0, 5};
+        const KvSequence sequences[] = {{first, 11}, {second, 20}};
+        const std::int32_t bounds[] = {0, 2, 7}, positions[] = {9, 10, 15, 16, 17, 18, 19};
+        Tensor q = random_tensor({7, heads.queries, heads.width}, 1), k = random_tensor({7, heads.keys, heads.width}, 2),
+               v = random_tensor({7, heads.keys, heads.width}, 3);
+        for (Tensor* one : {&q, &k, &v})
+          if (bf16) *one = as_f32(as_bf16(*one));
+        const auto up = [&](const Tensor& tensor) { return at->up(bf16 ? as_bf16(tensor) : tensor.copy()); };
+        Tensor q_there = up(q), k_there = up(k);
+        const Tensor v_there = up(v), cosine = random_tensor({20, heads.width / 2}, 4), sine = random_tensor({20, heads.width / 2}, 5);
+        const Tensor cosine_there = at->up(cosine), sine_there = at->up(sine);
+        rope_and_store(plain(), q, k, v, positions, {cosine, sine, pairs}, {keys, values}, sequences, bounds);
+        rope_and_store(at->on, q_there, k_there, v_there, positions, {cosine_there, sine_there, pairs}, {keys_there, values_there},
+                       sequences, bounds);
+        const auto pages = [&](const Tensor& there, const Tensor& here) {
+          const Tensor back = at->context.to_host(there);
+          double most = 0;
+          for (std::int64_t i = 0; i < shape.elements(); ++i) {
+            const auto value = [&](const Tensor& of) {
+              return type == DType::kF32 ? of.floats()[static_cast<std::size_t>(i)]
+                                         : from_f16(of.view().as<std::uint16_t>()[static_cast<std::size_t>(i)]);
+            };
+            most = std::max<double>(most, std::abs(value(back) - value(here)));
+          }
+          return most;
+        };
+        INFO("width ", heads.width, ", bf16 ", bf16);
+        CHECK(difference(*at, q_there, q) < (bf16 ? 4e-3 : 1e-6));
+        CHECK(pages(keys_there, keys) < (bf16 ? 4e-2 : 1e-5));
+        CHECK(pages(values_there, values) == 0);
+      }
+}
+
+TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the reference on the GPU") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : {Shape{1, 1}, Shape{3, 17}, Shape{20, 384}, Shape{65, 1000}}) {
+    const Tensor x = as_f32(as_bf16(random_tensor(shape, 1))), residual = as_f32(as_bf16(random_tensor(shape, 4)));
+    const Tensor weight = random_tensor({shape[1]}, 2), bias = random_tensor({shape[1]}, 3);
+    const Tensor x_there = at->up(as_bf16(x)), residual_there = at->up(as_bf16(residual)), weight_there = at->up(weight),
+                 bias_there = at->up(bias);
+    Tensor wanted(DType::kF32, shape), found = at->up(as_bf16(x));
+    layer_norm(plain(), wanted, x, residual, {weight, bias, 1e-5f});
+    layer_norm(at->on, found, found, residual_there, {weight_there, bias_there, 1e-5f});
+    INFO("shape ", shape.text());
+    CHECK(difference(*at, found, wanted) < 4e-3);
+    const std::int32_t bounds[] = {0, static_cast<std::int32_t>(shape[0])};
+    Tensor pooled(DType::kF32, {1, shape[1]}), pooled_there = at->empty({1, shape[1]});
+    mean_pool_unit(plain(), pooled, x, bounds);
+    mean_pool_unit(at->on, pooled_there, x_there, bounds);
+    CHECK(difference(*at, pooled_there, pooled) < 1e-5);
+  }
+  Tensor rows = random_tensor({5, 4099}, 6);
+  rows.floats()[4099 + 7] = rows.floats()[4099 + 4000] = 100;  // the first of equals
+  rows.floats()[2 * 4099 + 4098] = 100;
+  rows.floats()[3 * 4099] = 100;
+  Tensor best(DType::kI32, {5}), best_there(DType::kI32, {5}, Device::kCuda);
+  argmax(plain(), best, rows);
+  argmax(at->on, best_there, at->up(rows));
+  const Tensor back = at->context.to_host(best_there);
+  for (std::size_t i = 0; i < 5; ++i) CHECK(back.view().as<std::int32_t>()[i] == best.view().as<std::int32_t>()[i]);
+  CHECK(best.view().as<std::int32_t>()[1] == 7);
+
+  std::vector<std::uint64_t> allowed(65);
+  allowed[62] = ~std::uint64_t{0};  // columns 3968 to 4031
+  rows.floats()[4 * 4099 + 3970] = std::nanf("");
+  const Tensor rows_there = at->up(rows);
+  for (const bool none : {false, true}) {
+    if (none) allowed[62] = 0;
+    argmax(plain(), best, rows, allowed);
+    argmax(at->on, best_there, rows_there, allowed);
+    const Tensor found = at->context.to_host(best_there);
+    for (std::size_t i = 0; i < 5; ++i) CHECK(found.view().as<std::int32_t>()[i] == best.view().as<std::int32_t>()[i]);
+    CHECK(best.view().as<std::int32_t>()[1] == (none ? Argmax::kNone : 4000));
+    CHECK(best.view().as<std::int32_t>()[4] == (none ? Argmax::kNone : Argmax::kNaN));
+  }
+}

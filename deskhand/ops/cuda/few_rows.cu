@@ -1,0 +1,606 @@
+// A warp makes two outputs at a time: its lanes hold runs of both rows of weights, widened in registers and multiplied with x in f32, which
+// lies in shared memory in the order of the lanes. Plain types go from memory to registers, 16 bytes a lane; blocks of quantised types have
+// odd sizes, so runs of 1024 weights are copied to shared memory in the background, 16 bytes at a time, and read there. One launch for all
+// products of one x. Sums in f32, always in the same order.
+#include "deskhand/ops/cuda/few_rows.h"
+
+#include <cuda_fp16.h>
+
+#include <algorithm>
+#include <array>
+
+#include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/cuda/overlap.cuh"
+
+namespace deskhand::cuda {
+namespace {
+
+constexpr int kWarps = 8, kThreads = 32 * kWarps;
+constexpr int kMostParts = 4;
+constexpr int kMostRows = 8;           // of x, by kernels of at most 4
+constexpr int kMostBytes = 220 << 10;  // of shared memory; cards with less are asked
+
+struct Part {
+  const std::byte* weight;
+  const float* bias;
+  void* out;
+  int outputs, units;  // units: pairs of outputs
+  bool out_bf16;
+};
+
+struct Job {
+  Part parts[kMostParts];
+  int count, units;
+  const void* x;
+  bool x_bf16;
+  const float* norm;
+  float epsilon;
+  int width, rows;
+  FewRows::Then then;
+};
+
+// Two outputs of one part, or with kSwiglu one of gate and the same of up. `second` may be past the end: then it is the first again.
+struct Unit {
+  int part, first, second, second_part;
+};
+
+__device__ Unit unit_of(const Job& job, int number) {
+  if (job.then == FewRows::Then::kSwiglu) return {0, number, number, 1};
+  int part = 0;
+  while (number >= job.parts[part].units) number -= job.parts[part++].units;
+  return {part, 2 * number, min(2 * number + 1, job.parts[part].outputs - 1), part};
+}
+
+__device__ float element(const void* values, bool bf16, std::int64_t i) {
+  return bf16 ? __bfloat162float(static_cast<const Bf16*>(values)[i]) : static_cast<const float*>(values)[i];
+}
+
+// x in shared memory: the lane that has kEach weights in a row finds the x of them in float4s, 32 lanes side by side. Zeros behind the
+// width. Returns the norm's factors.
+template <int kRows, int kEach>
+__device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int runs) {
+  const int groups = runs * 8 * kEach;  // of four
+#pragma unroll
+  for (int m = 0; m < kRows; ++m) {
+    const std::int64_t from = std::int64_t{min(m, job.rows - 1)} * job.width;
+    float squares = 0;
+    for (int g = threadIdx.x; g < groups; g += kThreads) {
+      float4 values{0, 0, 0, 0};
+      const int column = 4 * g;
+      if (column < job.width) {
+        if (job.x_bf16) {
+          const uint2 bits = *reinterpret_cast<const uint2*>(static_cast<const Bf16*>(job.x) + from + column);
+          values = {__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u), __uint_as_float(bits.y << 16),
+                    __uint_as_float(bits.y & 0xffff0000u)};
+        } else {
+          values = *reinterpret_cast<const float4*>(static_cast<const float*>(job.x) + from + column);
+        }
+        if (job.norm) {
+          squares += values.x * values.x + values.y * values.y + values.z * values.z + values.w * values.w;
+          const float4 weight = *reinterpret_cast<const float4*>(job.norm + column);
+          values = {values.x * weight.x, values.y * weight.y, values.z * weight.z, values.w * weight.w};
+        }
+      }
+      const int run = g / (8 * kEach), in_run = g % (8 * kEach), lane = in_run / (kEach / 4), j = in_run % (kEach / 4);
+      to[(m * runs + run) * 8 * kEach + j * 32 + lane] = values;
+    }
+    factor[m] = job.norm ? 1 / sqrtf(of_block(squares) / static_cast<float>(job.width) + job.epsilon) : 1;
+  }
+  __syncthreads();
+}
+
+// The warp's sums to where they belong.
+template <int kRows>
+__device__ void finish(const Job& job, const Unit& unit, const float (&factor)[kRows], float (&sum)[2][kRows]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r)
+#pragma unroll
+    for (int m = 0; m < kRows; ++m)
+      for (int step = 16; step > 0; step /= 2) sum[r][m] += __shfl_xor_sync(~0u, sum[r][m], step);
+  if (threadIdx.x % 32 != 0) return;
+  const auto put = [&](const Part& part, int m, int output, float value) {
+    const std::int64_t at = std::int64_t{m} * part.outputs + output;
+    if (job.then == FewRows::Then::kAdd) value += element(part.out, part.out_bf16, at);
+    if (part.out_bf16)
+      static_cast<Bf16*>(part.out)[at] = __float2bfloat16_rn(value);
+    else
+      static_cast<float*>(part.out)[at] = value;
+  };
+  const Part &first = job.parts[unit.part], &second = job.parts[unit.second_part];
+#pragma unroll
+  for (int m = 0; m < kRows; ++m) {
+    if (m >= job.rows) break;
+    float a = sum[0][m] * factor[m], b = sum[1][m] * factor[m];
+    if (first.bias) a += first.bias[unit.first];
+    if (second.bias) b += second.bias[unit.second];
+    if (job.then == FewRows::Then::kSwiglu) {
+      put(first, m, unit.first, a / (1 + __expf(-a)) * b);
+    } else {
+      put(first, m, unit.first, a);
+      if (unit.second != unit.first) put(second, m, unit.second, b);
+    }
+  }
+}
+
+// --- plain types ---
+
+template <class W>
+__device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
+  const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (std::is_same_v<W, float>) {
+      to[i] = __uint_as_float(words[i]);
+    } else if constexpr (std::is_same_v<W, Bf16>) {
+      to[2 * i] = __uint_as_float(words[i] << 16);
+      to[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+    } else {
+      const float2 two = __half22float2(reinterpret_cast<const __half2&>(words[i]));
+      to[2 * i] = two.x;
+      to[2 * i + 1] = two.y;
+    }
+  }
+}
+
+template <class W, int kRows>
+__global__ void __launch_bounds__(kThreads, 2) plain_kernel(Job job) {
+  constexpr int kEach = 16 / sizeof(W), kOpen = 4;  // runs of 32 lanes that are read at once
+  extern __shared__ float4 shared[];
+  const int lane = threadIdx.x % 32, warps = static_cast<int>(gridDim.x) * kWarps;
+  const int first = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  const int packs = job.width / kEach, runs = (packs + 31) / 32, batches = (runs + kOpen - 1) / kOpen;
+
+  uint4 next[2][kOpen];
+  const uint4* line[2];
+  const auto begin = [&](const Unit& unit) {
+    line[0] = reinterpret_cast<const uint4*>(job.parts[unit.part].weight) + std::int64_t{unit.first} * packs;
+    line[1] = reinterpret_cast<const uint4*>(job.parts[unit.second_part].weight) + std::int64_t{unit.second} * packs;
+  };
+  const auto read = [&](int batch) {
+#pragma unroll
+    for (int k = 0; k < kOpen; ++k) {
+      const int pack = (batch * kOpen + k) * 32 + lane;
+#pragma unroll
+      for (int r = 0; r < 2; ++r) next[r][k] = pack < packs ? __ldcs(line[r] + pack) : make_uint4(0, 0, 0, 0);
+    }
+  };
+  int number = first;
+  Unit unit{};
+  if (number < job.units) {  // before x is waited for
+    unit = unit_of(job, number);
+    begin(unit);
+    read(0);
+  }
+  let_next_begin();
+  wait_for_previous();
+  float factor[kRows];
+  stage<kRows, kEach>(shared, factor, job, runs);
+  while (number < job.units) {
+    float sum[2][kRows] = {};
+    const int following = number + warps;
+    Unit after{};
+    for (int batch = 0; batch < batches; ++batch) {
+      uint4 now[2][kOpen];
+#pragma unroll
+      for (int k = 0; k < kOpen; ++k) {
+        now[0][k] = next[0][k];
+        now[1][k] = next[1][k];
+      }
+      if (batch + 1 < batches) {
+        read(batch + 1);
+      } else if (following < job.units) {
+        after = unit_of(job, following);
+        begin(after);
+        read(0);
+      }
+#pragma unroll
+      for (int k = 0; k < kOpen; ++k) {
+        const int run = batch * kOpen + k;
+        if (run >= runs) break;
+        float weight[2][kEach];
+        widen_16_bytes<W>(weight[0], now[0][k]);
+        widen_16_bytes<W>(weight[1], now[1][k]);
+#pragma unroll
+        for (int m = 0; m < kRows; ++m)
+#pragma unroll
+          for (int j = 0; j < kEach / 4; ++j) {
+            const float4 x = shared[(m * runs + run) * 8 * kEach + j * 32 + lane];
+#pragma unroll
+            for (int r = 0; r < 2; ++r)
+              sum[r][m] += weight[r][4 * j] * x.x + weight[r][4 * j + 1] * x.y + weight[r][4 * j + 2] * x.z + weight[r][4 * j + 3] * x.w;
+          }
+      }
+    }
+    finish<kRows>(job, unit, factor, sum);
+    number = following;
+    unit = after;
+  }
+}
+
+// --- blocks: layouts in ops/reference/dequantize.cpp ---
+
+using Bytes = const std::uint8_t*;
+
+// kCount words from an even address of shared memory.
+template <int kCount>
+__device__ void read_words(std::uint32_t (&to)[kCount], Bytes from) {
+  const auto odd = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(from) & 3), shift = odd * 8;
+  const auto* const words = reinterpret_cast<const std::uint32_t*>(from - odd);
+  std::uint32_t low = words[0];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const std::uint32_t high = shift == 0 && i + 1 == kCount ? 0 : words[i + 1];
+    to[i] = __funnelshift_r(low, high, shift);
+    low = high;
+  }
+}
+
+__device__ float half_at(Bytes at) {
+  return __half2float(*reinterpret_cast<const __half*>(at));
+}
+
+// A run of 32 weights: bytes u, four a word, and for each half w = d u - m.
+struct Run {
+  std::uint32_t u[8];
+  float d[2], m[2];
+};
+
+// Bits 0..3 to the bytes' fifth bits.
+__device__ std::uint32_t fifth_bits(std::uint32_t four) {
+  return ((four & 15) * 0x00204081u & 0x01010101u) << 4;
+}
+
+template <DType type>
+__device__ void read_run(Run& run, Bytes block, int number) {
+  constexpr std::uint32_t kLow = 0x0f0f0f0fu;
+  if constexpr (type == DType::kQ8_0) {
+    read_words(run.u, block + 2);
+#pragma unroll
+    for (std::uint32_t& word : run.u) word ^= 0x80808080u;  // q + 128
+    run.d[0] = run.d[1] = half_at(block);
+    run.m[0] = run.m[1] = 0;
+  } else if constexpr (type == DType::kQ4_0 || type == DType::kQ4_1 || type == DType::kQ5_0 || type == DType::kQ5_1) {
+    constexpr bool kMinimum = type == DType::kQ4_1 || type == DType::kQ5_1, kFifth = type == DType::kQ5_0 || type == DType::kQ5_1;
+    constexpr int kHead = kMinimum ? 4 : 2;
+    std::uint32_t nibbles[4];
+    read_words(nibbles, block + kHead + (kFifth ? 4 : 0));
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      run.u[i] = nibbles[i] & kLow;
+      run.u[i + 4] = nibbles[i] >> 4 & kLow;
+    }
+    if constexpr (kFifth) {
+      std::uint32_t fifth[1];
+      read_words(fifth, block + kHead);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) run.u[i] |= fifth_bits(fifth[0] >> (4 * i));
+    }
+    const float d = half_at(block);
+    run.d[0] = run.d[1] = d;
+    run.m[0] = run.m[1] = kMinimum ? -half_at(block + 2) : d * (kFifth ? 16 : 8);
+  } else if constexpr (type == DType::kQ4_K || type == DType::kQ5_K) {
+    const Bytes packed = block + 4;
+    int scale = 0, minimum = 0;
+    if (number < 4) {
+      scale = packed[number] & 63;
+      minimum = packed[number + 4] & 63;
+    } else {
+      scale = (packed[number + 4] & 15) | (packed[number - 4] >> 6) << 4;
+      minimum = (packed[number + 4] >> 4) | (packed[number] >> 6) << 4;
+    }
+    read_words(run.u, block + (type == DType::kQ5_K ? 48 : 16) + number / 2 * 32);
+    const int shift = number % 2 * 4;
+#pragma unroll
+    for (std::uint32_t& word : run.u) word = word >> shift & kLow;
+    if constexpr (type == DType::kQ5_K) {
+      std::uint32_t fifth[8];
+      read_words(fifth, block + 16);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) run.u[i] |= (fifth[i] >> number & 0x01010101u) << 4;
+    }
+    run.d[0] = run.d[1] = half_at(block) * static_cast<float>(scale);
+    run.m[0] = run.m[1] = half_at(block + 2) * static_cast<float>(minimum);
+  } else {
+    static_assert(type == DType::kQ6_K);
+    const int half = number / 4, part = number % 4;
+    std::uint32_t high[8];
+    read_words(run.u, block + half * 64 + part % 2 * 32);
+    read_words(high, block + 128 + half * 32);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) run.u[i] = (run.u[i] >> (part / 2 * 4) & kLow) | (high[i] >> (part * 2) & 0x03030303u) << 4;
+    const float d = half_at(block + 208);
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      run.d[h] = d * static_cast<float>(reinterpret_cast<const std::int8_t*>(block)[192 + number * 2 + h]);
+      run.m[h] = run.d[h] * 32;
+    }
+  }
+}
+
+// Four bytes as floats: below 128 as 128 + u, which the exponent of 128 makes of a byte for nothing; q8_0's exactly.
+template <DType type>
+__device__ void widen_bytes(float (&to)[4], std::uint32_t word) {
+  if constexpr (type == DType::kQ8_0) {
+    constexpr float kOff = 8388608.0f + 128.0f;  // 2^23
+    to[0] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7650)) - kOff;
+    to[1] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7651)) - kOff;
+    to[2] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7652)) - kOff;
+    to[3] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7653)) - kOff;
+  } else {
+    to[0] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 0 << 8));
+    to[1] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 1 << 8));
+    to[2] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 2 << 8));
+    to[3] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 3 << 8));
+  }
+}
+
+__device__ void copy_async(void* to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))), "l"(from),
+               "r"(bytes)
+               : "memory");
+}
+
+constexpr int kRun = 32, kSpan = 32 * kRun;  // weights of a lane, and of a warp at a time
+constexpr int kStages = 4;
+
+// block_elements and block_bytes, while compiling.
+__host__ __device__ constexpr int elements_of(DType type) {
+  return type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K ? 256 : 32;
+}
+__host__ __device__ constexpr int bytes_of(DType type) {
+  switch (type) {
+    case DType::kQ4_0:
+      return 18;
+    case DType::kQ4_1:
+      return 20;
+    case DType::kQ5_0:
+      return 22;
+    case DType::kQ5_1:
+      return 24;
+    case DType::kQ8_0:
+      return 34;
+    case DType::kQ4_K:
+      return 144;
+    case DType::kQ5_K:
+      return 176;
+    default:
+      return 210;
+  }
+}
+
+template <DType type>
+constexpr int kSpanBytes = kSpan / elements_of(type) * bytes_of(type);
+template <DType type>
+constexpr int kLineBytes = (kSpanBytes<type> + 15 + 16) / 16 * 16;  // it may begin in the middle of 16 bytes; and a word more is read
+
+template <DType type, int kRows>
+__global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
+  constexpr int kElements = elements_of(type), kBlock = bytes_of(type);
+  constexpr float kOff = type == DType::kQ8_0 ? 0 : 128;
+  extern __shared__ float4 shared[];
+  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(gridDim.x) * kWarps;
+  const int first = static_cast<int>(blockIdx.x) * kWarps + warp;
+  const int spans = (job.width + kSpan - 1) / kSpan, row_size = job.width / kElements * kBlock;
+  float* const x_sums = reinterpret_cast<float*>(shared + kRows * spans * (kSpan / 4));  // (kRows, spans, 2 halves, 32)
+  std::uint8_t* const lines = reinterpret_cast<std::uint8_t*>(x_sums + kRows * spans * 64) + warp * kStages * 2 * kLineBytes<type>;
+  const auto line_of = [&](int stage, int r) { return lines + (stage * 2 + r) * kLineBytes<type>; };
+
+  // The pipeline runs ahead of the work by kStages - 1 spans, over the ends of rows.
+  int ahead = first, ahead_span = 0, ahead_stage = 0;
+  const auto row_begin = [&](const Unit& unit, int r) {
+    return job.parts[r ? unit.second_part : unit.part].weight + std::int64_t{r ? unit.second : unit.first} * row_size;
+  };
+  Unit ahead_unit{};
+  if (ahead < job.units) ahead_unit = unit_of(job, ahead);
+  const auto fetch = [&] {
+    if (ahead < job.units) {
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const std::byte* const begin = row_begin(ahead_unit, r) + ahead_span * kSpanBytes<type>;
+        const int bytes = min(kSpanBytes<type>, row_size - ahead_span * kSpanBytes<type>);
+        const int skew = static_cast<int>(reinterpret_cast<std::uintptr_t>(begin) & 15);
+        for (int at = lane * 16; at < skew + bytes; at += 32 * 16)
+          copy_async(line_of(ahead_stage, r) + at, begin - skew + at, min(16, skew + bytes - at));
+      }
+      if (++ahead_span == spans) {
+        ahead_span = 0;
+        ahead += warps;
+        if (ahead < job.units) ahead_unit = unit_of(job, ahead);
+      }
+    }
+    ahead_stage = (ahead_stage + 1) % kStages;
+    asm volatile("cp.async.commit_group;\n" ::: "memory");
+  };
+#pragma unroll
+  for (int i = 0; i + 1 < kStages; ++i) fetch();
+  let_next_begin();
+  wait_for_previous();
+  float factor[kRows];
+  stage<kRows, kRun>(shared, factor, job, spans);
+  for (int i = threadIdx.x; i < kRows * spans * 64; i += kThreads) {
+    const int of_lane = i % 32, half = i / 32 % 2, of_span = i / 64;
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const float4 x = shared[of_span * (kSpan / 4) + (half * 4 + j) * 32 + of_lane];
+      sum += x.x + x.y + x.z + x.w;
+    }
+    x_sums[i] = sum;
+  }
+  __syncthreads();
+
+  int stage_now = 0;
+  for (int number = first; number < job.units; number += warps) {
+    float sum[2][kRows] = {};
+    const Unit unit = unit_of(job, number);
+    for (int span = 0; span < spans; ++span) {
+      asm volatile("cp.async.wait_group %0;\n" ::"n"(kStages - 2) : "memory");
+      __syncwarp();
+      fetch();  // into the stage that all lanes have left
+      if (span * kSpan + lane * kRun < job.width) {
+        Run run[2];
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          const auto begin = reinterpret_cast<std::uintptr_t>(row_begin(unit, r) + span * kSpanBytes<type>);
+          read_run<type>(run[r], line_of(stage_now, r) + (begin & 15) + lane * kRun / kElements * kBlock, lane * kRun % kElements / kRun);
+        }
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          float dot[2][kRows] = {};
+#pragma unroll
+          for (int j = half * 4; j < half * 4 + 4; ++j) {
+            float u[2][4];
+            widen_bytes<type>(u[0], run[0].u[j]);
+            widen_bytes<type>(u[1], run[1].u[j]);
+#pragma unroll
+            for (int m = 0; m < kRows; ++m) {
+              const float4 x = shared[(m * spans + span) * (kSpan / 4) + j * 32 + lane];
+#pragma unroll
+              for (int r = 0; r < 2; ++r) dot[r][m] += u[r][0] * x.x + u[r][1] * x.y + u[r][2] * x.z + u[r][3] * x.w;
+            }
+          }
+#pragma unroll
+          for (int m = 0; m < kRows; ++m) {
+            const float x_sum = x_sums[((m * spans + span) * 2 + half) * 32 + lane];
+#pragma unroll
+            for (int r = 0; r < 2; ++r) sum[r][m] += run[r].d[half] * (dot[r][m] - kOff * x_sum) - run[r].m[half] * x_sum;
+          }
+        }
+      }
+      stage_now = (stage_now + 1) % kStages;
+    }
+    finish<kRows>(job, unit, factor, sum);
+  }
+}
+
+int attribute(const Backend& on, cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
+  return value;
+}
+
+// Shared memory of a block for so many rows of x.
+int bytes_for(DType type, int rows, int width) {
+  if (!is_quantised(type)) {
+    const int each = 16 / static_cast<int>(block_bytes(type)) * 32;
+    return rows * (width + each - 1) / each * each * 4;
+  }
+  DESKHAND_ASSERT(elements_of(type) == block_elements(type) && bytes_of(type) == block_bytes(type), "sizes of this type's blocks");
+  const int spans = (width + kSpan - 1) / kSpan;
+  const auto line = static_cast<int>((kSpan / block_elements(type) * block_bytes(type) + 15 + 16) / 16 * 16);
+  return rows * spans * (kSpan + 64) * 4 + kWarps * kStages * 2 * line;
+}
+
+template <class Kernel>
+void start(const Backend& on, Kernel kernel, const Job& job, int bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  const int together = std::clamp(kMostBytes / std::max(bytes, 1), 1, 4);
+  const int blocks = std::min((job.units + kWarps - 1) / kWarps, attribute(on, cudaDevAttrMultiProcessorCount) * together);
+  start_overlapping(on, kernel, static_cast<unsigned>(blocks), kThreads, static_cast<std::size_t>(bytes), job);
+}
+
+template <int kRows>
+void start_type(const Backend& on, DType type, const Job& job, int bytes) {
+  switch (type) {
+    case DType::kF32:
+      return start(on, &plain_kernel<float, kRows>, job, bytes);
+    case DType::kF16:
+      return start(on, &plain_kernel<__half, kRows>, job, bytes);
+    case DType::kBF16:
+      return start(on, &plain_kernel<Bf16, kRows>, job, bytes);
+    case DType::kQ4_0:
+      return start(on, &block_kernel<DType::kQ4_0, kRows>, job, bytes);
+    case DType::kQ4_1:
+      return start(on, &block_kernel<DType::kQ4_1, kRows>, job, bytes);
+    case DType::kQ5_0:
+      return start(on, &block_kernel<DType::kQ5_0, kRows>, job, bytes);
+    case DType::kQ5_1:
+      return start(on, &block_kernel<DType::kQ5_1, kRows>, job, bytes);
+    case DType::kQ8_0:
+      return start(on, &block_kernel<DType::kQ8_0, kRows>, job, bytes);
+    case DType::kQ4_K:
+      return start(on, &block_kernel<DType::kQ4_K, kRows>, job, bytes);
+    case DType::kQ5_K:
+      return start(on, &block_kernel<DType::kQ5_K, kRows>, job, bytes);
+    case DType::kQ6_K:
+      return start(on, &block_kernel<DType::kQ6_K, kRows>, job, bytes);
+    default:
+      DESKHAND_ASSERT(false, "a type of weights");
+  }
+}
+
+// Products of one type, for as many rows of x at a time as shared memory holds.
+void run_type(const Backend& on, std::span<const LinearPart* const> parts, ConstView x, const FewRows& options) {
+  const DType type = parts[0]->weight.type();
+  const auto rows = static_cast<int>(x.shape()[0]), width = static_cast<int>(x.shape()[1]);
+  const int most = std::min(kMostBytes, attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  int together = rows > 2 ? 4 : rows;
+  while (together > 1 && bytes_for(type, together, width) > most) together /= 2;
+  for (int begin = 0; begin < rows; begin += together) {
+    Job job{.count = static_cast<int>(parts.size()),
+            .x = x.data() + begin * row_bytes(x.type(), width),
+            .x_bf16 = x.type() == DType::kBF16,
+            .norm = pointer(options.norm),
+            .epsilon = options.epsilon,
+            .width = width,
+            .rows = std::min(together, rows - begin),
+            .then = options.then};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const LinearPart& part = *parts[i];
+      const auto outputs = static_cast<int>(part.weight.shape()[0]);
+      job.parts[i] = {.weight = part.weight.data(),
+                      .bias = pointer(part.bias),
+                      .out = part.out.empty() ? nullptr : part.out.data() + begin * row_bytes(part.out.type(), outputs),
+                      .outputs = outputs,
+                      .units = (outputs + 1) / 2,
+                      .out_bf16 = part.out.type() == DType::kBF16};
+      job.units += job.parts[i].units;
+    }
+    if (options.then == FewRows::Then::kSwiglu) job.units = job.parts[0].outputs;
+    const int bytes = bytes_for(type, together, width);
+    if (together == 1)
+      start_type<1>(on, type, job, bytes);
+    else if (together == 2)
+      start_type<2>(on, type, job, bytes);
+    else
+      start_type<4>(on, type, job, bytes);
+  }
+}
+
+}  // namespace
+
+bool are_few_rows(std::span<const LinearPart> parts, ConstView x) {
+  const std::int64_t rows = x.shape()[0], width = x.shape()[1];
+  constexpr std::int64_t kWidest = 32768;  // one row of x fits in shared memory
+  if (rows == 0 || rows > kMostRows || parts.size() > kMostParts || width > kWidest || width % 4 != 0 || !is_aligned(x.data()))
+    return false;
+  for (const LinearPart& part : parts) {
+    const DType type = part.weight.type();
+    if (part.weight.shape()[0] == 0 || part.weight.shape()[0] > 1 << 30) return false;
+    if (is_quantised(type)) {
+      if (reinterpret_cast<std::uintptr_t>(part.weight.data()) % 2 != 0) return false;
+    } else if (rows > 4 || width * block_bytes(type) % 16 != 0 || !is_aligned(part.weight.data())) {
+      return false;  // more rows than one reading serves are cuBLASLt's
+    }
+  }
+  return true;
+}
+
+void few_rows(const Backend& on, std::span<const LinearPart> parts, ConstView x, const FewRows& options) {
+  require_gpu(on, {x, options.norm});
+  for (const LinearPart& part : parts) require_gpu(on, {part.out, part.weight, part.bias});
+  std::array<const LinearPart*, kMostParts> alike{};
+  std::array<bool, kMostParts> done{};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (done[i]) continue;
+    std::size_t count = 0;
+    for (std::size_t j = i; j < parts.size(); ++j)
+      if (parts[j].weight.type() == parts[i].weight.type()) {
+        alike[count++] = &parts[j];
+        done[j] = true;
+      }
+    run_type(on, std::span(alike).first(count), x, options);
+  }
+}
+
+}  // namespace deskhand::cuda

@@ -1,0 +1,28 @@
+#include "deskhand/ops/fused.h"
+
+#include "deskhand/ops/cuda/few_rows.h"
+#include "deskhand/ops/cuda/launch.cuh"
+
+namespace deskhand::cuda {
+
+bool norm_linear(const Backend& on, std::span<const LinearPart> parts, const NormedInput& in) {
+  if (!are_few_rows(parts, in.x)) return false;
+  few_rows(on, parts, in.x, {.norm = in.weight, .epsilon = in.epsilon});
+  return true;
+}
+
+bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, const NormedInput& in) {
+  const LinearPart parts[] = {{out, gate, {}}, {out, up, {}}};
+  if (gate.type() != up.type() || !are_few_rows(parts, in.x)) return false;
+  few_rows(on, parts, in.x, {.norm = in.weight, .epsilon = in.epsilon, .then = FewRows::Then::kSwiglu});
+  return true;
+}
+
+bool linear_add(const Backend& on, View x, ConstView in, ConstView weight) {
+  const LinearPart part{x, weight, {}};
+  if (!are_few_rows({&part, 1}, in)) return false;
+  few_rows(on, {&part, 1}, in, {.then = FewRows::Then::kAdd});
+  return true;
+}
+
+}  // namespace deskhand::cuda
