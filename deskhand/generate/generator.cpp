@@ -64,9 +64,9 @@ struct Generator::Run {
   std::vector<std::int32_t> forced() const;
   void cut_to(std::size_t count);
   bool close_at(std::size_t text_tokens);
-  std::int32_t choose(std::span<const float> logits);
+  std::int32_t choose(const LogitRows& logits, std::int64_t row);
   void propose();
-  void take(ConstView logits, std::int64_t first_row);
+  void take(const LogitRows& logits, std::int64_t first_row);
 };
 
 void Generator::Run::write(std::int32_t token) {
@@ -136,25 +136,26 @@ bool Generator::Run::close_at(std::size_t text_tokens) {
 }
 
 // The next token, or -1 if the free string was closed instead (close_at has then written the end).
-std::int32_t Generator::Run::choose(std::span<const float> logits) {
+std::int32_t Generator::Run::choose(const LogitRows& logits, std::int64_t row) {
   const auto step = static_cast<std::uint64_t>(written.size());
   const auto some = [](std::int32_t token) {
     DESKHAND_ASSERT(token >= 0, "a way on from every state");
     return token;
   };
-  if (!grammar) return some(pick_token(logits, nullptr, {}, sampler, step));
+  if (!grammar) return some(logits.pick(row, nullptr, {}, sampler, step));
   const auto mask = grammar->allowed(state, left());
-  if (!grammar->is_text(state)) return some(pick_token(logits, mask.get(), {}, {}, step));
+  if (!grammar->is_text(state)) return some(logits.pick(row, mask.get(), {}, {}, step));
 
   if (const auto keep = guard.repeats_from(); keep && close_at(*keep)) return -1;
   const auto banned = guard.banned();
-  const std::int32_t token = pick_token(logits, mask.get(), banned, sampler, step);
+  const std::int32_t token = logits.pick(row, mask.get(), banned, sampler, step);
   if (!banned.empty()) {
     double all = 0, fresh = 0;
-    const double total = log_sum_exp(logits);
+    const auto values = logits.row(row);
+    const double total = log_sum_exp(values);
     mask->for_each([&](std::int32_t one) {
-      if (static_cast<std::size_t>(one) >= logits.size()) return;
-      const double p = std::exp(logits[static_cast<std::size_t>(one)] - total);
+      if (static_cast<std::size_t>(one) >= values.size()) return;
+      const double p = std::exp(values[static_cast<std::size_t>(one)] - total);
       all += p;
       if (std::find(banned.begin(), banned.end(), one) == banned.end()) fresh += p;
     });
@@ -163,14 +164,14 @@ std::int32_t Generator::Run::choose(std::span<const float> logits) {
       if (close_at(repeat ? *repeat : guard.last_sentence_end().value_or(guard.size()))) return -1;
     }
   }
-  if (token < 0) return some(pick_token(logits, mask.get(), {}, sampler, step));
+  if (token < 0) return some(logits.pick(row, mask.get(), {}, sampler, step));
 
   JsonGrammar::State after = state;
   grammar->advance(after, token);
   if (!grammar->is_text(after)) {
     if (const auto keep = guard.repeats_from(true); keep && close_at(*keep)) return -1;
     // Closed only because the budget says so: rather after the last whole sentence, if that keeps half of the text.
-    const bool own_will = pick_token(logits, grammar->allowed(state).get(), banned, sampler, step) == token;
+    const bool own_will = logits.pick(row, grammar->allowed(state).get(), banned, sampler, step) == token;
     const auto end = guard.last_sentence_end();
     if (!own_will) cut_short = true;
     if (!own_will && end && 2 * *end >= guard.size() && close_at(*end)) return -1;
@@ -199,13 +200,13 @@ void Generator::Run::propose() {
 }
 
 // Logits behind the last written token and behind each draft: as many drafts are kept as are what would have been chosen.
-void Generator::Run::take(ConstView logits, std::int64_t first_row) {
+void Generator::Run::take(const LogitRows& logits, std::int64_t first_row) {
   const std::vector<std::int32_t> guesses = std::move(drafts);
   drafts.clear();
   const std::size_t before = written.size();
   std::size_t accepted = 0;
   for (std::size_t i = 0; i <= guesses.size() && !done; ++i) {
-    const std::int32_t token = choose(logits_row(logits, first_row + static_cast<std::int64_t>(i)));
+    const std::int32_t token = choose(logits, first_row + static_cast<std::int64_t>(i));
     if (token < 0) break;
     if (std::find(stop_tokens.begin(), stop_tokens.end(), token) != stop_tokens.end()) {
       done = stopped = true;
@@ -260,8 +261,8 @@ std::shared_ptr<const JsonGrammar> Generator::grammar(const AnswerSchema& schema
   return grammars_.front().second;
 }
 
-std::span<const float> Generator::read_prompt(Run& run, std::span<const std::int32_t> prompt, std::span<const std::int32_t> lead,
-                                              const std::string& adapter_id, bool remember) {
+LogitRows Generator::read_prompt(Run& run, std::span<const std::int32_t> prompt, std::span<const std::int32_t> lead,
+                                 const std::string& adapter_id, bool remember) {
   const Stopwatch watch;
   const std::string key = settings_.model_id + '\n' + adapter_id;
   AnswerStatistics& statistics = run.answer.statistics;
@@ -270,10 +271,11 @@ std::span<const float> Generator::read_prompt(Run& run, std::span<const std::int
   statistics.cached_tokens = run.sequence.length();
   std::vector<std::int32_t> tokens(prompt.begin() + run.sequence.length(), prompt.end());
   tokens.insert(tokens.end(), lead.begin(), lead.end());
-  const ConstView logits = model_.feed({&run.sequence, tokens, 1});
+  const PagedModel::Feed feed{&run.sequence, tokens, 1};
+  const LogitRows logits = model_.feed_rows({&feed, 1});
   if (remember) model_.cache().remember(key, prompt, run.sequence);
   statistics.prompt_ms = watch.ms();
-  return logits_row(logits, 0);
+  return logits;
 }
 
 std::unique_ptr<Generator::Run> Generator::begin(std::span<const std::int32_t> prompt, const AnswerSchema& schema,
@@ -303,14 +305,14 @@ std::unique_ptr<Generator::Run> Generator::begin(std::span<const std::int32_t> p
     const auto lead = run->forced();
     const auto logits = read_prompt(*run, prompt, lead, options.adapter_id, options.remember_prompt);
     run->write_all(lead);
-    const std::int32_t token = run->choose(logits);
+    const std::int32_t token = run->choose(logits, 0);
     if (token >= 0) run->write(token);
     run->write_all(run->forced());
   } else {
     const auto stem = tokens_->spell(grammar.stem_before(0, {}));
     const auto logits = read_prompt(*run, prompt, stem, options.adapter_id, options.remember_prompt);
     const Stopwatch watch;
-    auto search = choice_distributions(model_, grammar, run->sequence, logits, options.labels);
+    auto search = choice_distributions(model_, grammar, run->sequence, logits.row(0), options.labels);
     run->answer.distributions = std::move(search.distributions);
     const ChoiceDistributions& known = run->answer.distributions;
     std::vector<std::int32_t> labels;
@@ -363,7 +365,7 @@ void Generator::step(std::span<Run* const> runs) {
   for (std::size_t i = 0; i < runs.size(); ++i)
     feeds.push_back({&runs[i]->sequence, tokens[i], static_cast<std::int32_t>(runs[i]->drafts.size()) + 1});
   const std::int64_t passes = model_.passes();
-  const ConstView logits = model_.feed(feeds);
+  const LogitRows logits = model_.feed_rows(feeds);
   std::int64_t row = 0;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     runs[i]->take(logits, row);
@@ -443,7 +445,7 @@ Completion Generator::complete(std::span<const std::int32_t> prompt, const Compl
   run.done = options.max_new_tokens == 0;
   if (!run.done) {
     const auto logits = read_prompt(run, prompt, {}, options.adapter_id, options.remember_prompt);
-    const std::int32_t token = run.choose(logits);
+    const std::int32_t token = run.choose(logits, 0);
     run.stopped = run.done = std::find(run.stop_tokens.begin(), run.stop_tokens.end(), token) != run.stop_tokens.end();
     if (!run.stopped) run.write(token);
     run.propose();

@@ -107,8 +107,8 @@ class Generator {
 
   std::shared_ptr<const JsonGrammar> grammar(const AnswerSchema& schema);
   // Feeds the prompt and `lead` behind it; the logits behind them.
-  std::span<const float> read_prompt(Run& run, std::span<const std::int32_t> prompt, std::span<const std::int32_t> lead,
-                                     const std::string& adapter_id, bool remember);
+  LogitRows read_prompt(Run& run, std::span<const std::int32_t> prompt, std::span<const std::int32_t> lead, const std::string& adapter_id,
+                        bool remember);
   std::unique_ptr<Run> begin(const Request& request);
   std::unique_ptr<Run> begin(std::span<const std::int32_t> prompt, const AnswerSchema& schema, const AnswerOptions& options);
   void step(std::span<Run* const> runs);

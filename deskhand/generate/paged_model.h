@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "deskhand/generate/kv_cache.h"
+#include "deskhand/generate/sampler.h"
 #include "deskhand/model/decoder.h"
 #include "deskhand/tensor/tensor.h"
 
@@ -16,9 +17,10 @@ class LogitsSource {
   virtual ~LogitsSource() = default;
   virtual std::int32_t vocabulary() const = 0;  // V
   virtual KvShape kv_shape() const = 0;
-  virtual std::int32_t largest_pass() const = 0;  // tokens
-  virtual std::int32_t positions() const = 0;     // tokens of the longest sequence
-  // As Decoder::forward.
+  virtual std::int32_t largest_pass() const = 0;          // tokens
+  virtual std::int32_t positions() const = 0;             // tokens of the longest sequence
+  virtual const Backend* gpu() const { return nullptr; }  // where it leaves its logits; null: on the host
+  // As Decoder::forward; logits lie where gpu() says.
   virtual void forward(const Decoder::Batch& batch, std::span<const KvPages> pages, View logits) = 0;
 };
 
@@ -30,12 +32,29 @@ class DecoderLogits final : public LogitsSource {
   KvShape kv_shape() const override;
   std::int32_t largest_pass() const override;
   std::int32_t positions() const override;
+  const Backend* gpu() const override { return decoder_->device() == Device::kCuda ? &on_ : nullptr; }
   void forward(const Decoder::Batch& batch, std::span<const KvPages> pages, View logits) override;
 
  private:
   const Decoder* decoder_;
   Backend on_;
   DecoderBuffers buffers_;
+};
+
+// Rows of logits where the model left them, until its next pass. A row comes to the host when its numbers are asked for; the likeliest
+// token is found where they are.
+class LogitRows {
+ public:
+  LogitRows(const Backend* gpu, ConstView rows, std::span<float> host) : gpu_(gpu), rows_(rows), host_(host) {}
+  std::span<const float> row(std::int64_t i) const;  // valid until another one's is asked for
+  // As pick_token, of row i.
+  std::int32_t pick(std::int64_t i, const TokenMask* mask, std::span<const std::int32_t> banned, const SamplerSettings& settings,
+                    std::uint64_t step) const;
+
+ private:
+  const Backend* gpu_;
+  ConstView rows_;         // (rows, V)
+  std::span<float> host_;  // (V): of the GPU's rows
 };
 
 class PagedModel {
@@ -52,6 +71,8 @@ class PagedModel {
   // long as what was fed.
   ConstView feed(std::span<const Feed> feeds);
   ConstView feed(const Feed& one) { return feed({&one, 1}); }
+  // The same, and the logits stay where they are.
+  LogitRows feed_rows(std::span<const Feed> feeds);
 
   KvCache& cache() noexcept { return cache_; }
   const LogitsSource& source() const noexcept { return *source_; }
@@ -62,7 +83,11 @@ class PagedModel {
 
   LogitsSource* source_;
   KvCache cache_;
-  Tensor logits_;  // grows to the largest number of rows asked for
+  std::int64_t feed_all(std::span<const Feed> feeds);  // rows of logits_
+
+  Tensor logits_;       // grows to the largest number of rows asked for; where the source leaves them
+  Tensor host_logits_;  // the same of a source on the GPU
+  std::vector<float> host_row_;
   std::int64_t first_row_ = 0, passes_ = 0;
   std::vector<std::int32_t> tokens_, positions_, bounds_, rows_;
   std::vector<KvCache::Sequence*> sequences_;

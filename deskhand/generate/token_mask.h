@@ -1,6 +1,8 @@
 // Which tokens may come next: a short list where the text is nearly fixed, a bit a token where it is nearly free.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace deskhand {
@@ -27,6 +29,14 @@ class TokenMask {
     for (const std::int32_t one : few_)
       if (one == token) return true;
     return false;
+  }
+  // Sets the bits of those that may come, a bit a token.
+  void mark(std::span<std::uint64_t> bits) const {
+    if (!bits_.empty()) return static_cast<void>(std::copy_n(bits_.begin(), std::min(bits.size(), bits_.size()), bits.begin()));
+    for_each([&](std::int32_t token) {
+      if (static_cast<std::size_t>(token) / 64 < bits.size())
+        bits[static_cast<std::size_t>(token) / 64] |= std::uint64_t{1} << (token % 64);
+    });
   }
   bool empty() const noexcept { return bits_.empty() && few_.empty(); }
 

@@ -6,13 +6,11 @@
 
 #include "deskhand/model/first_rows.h"
 #include "deskhand/model/place_weights.h"
-#include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
 #include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/gather.h"
 #include "deskhand/ops/rms_norm.h"
-#include "deskhand/ops/swiglu.h"
 #include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
@@ -23,6 +21,7 @@ enum Slot : int { kLogits = 15, kHidden };  // above apply's
 // Rows `kept` (ascending) move to the front; `between` is as wide and holds as many.
 void keep_rows(const Backend& on, View matrix, std::span<const std::int32_t> kept, Tensor& between) {
   const auto count = static_cast<std::int64_t>(kept.size());
+  if (count == matrix.shape()[0]) return;
   const View moved = first_rows(between, count);
   gather_rows(on, moved, matrix, kept);
   copy(on, matrix.rows(0, count), moved);
@@ -32,6 +31,16 @@ void keep_rows(const Backend& on, View matrix, std::span<const std::int32_t> kep
 void deliver(const Backend& on, View out, ConstView in) {
   if (out.device() == in.device()) return copy(on, out, in);
   on.cuda->copy(out, in);
+}
+
+// A token or a few drafts of each sequence, all of whose logits are wanted.
+bool is_step(const Decoder::Batch& batch) {
+  constexpr std::int32_t kTogether = 8;
+  constexpr std::size_t kMost = 128;
+  if (batch.tokens.empty() || batch.tokens.size() > kMost || batch.logit_rows.size() < batch.tokens.size()) return false;
+  for (std::size_t i = 0; i + 1 < batch.bounds.size(); ++i)
+    if (batch.bounds[i + 1] - batch.bounds[i] > kTogether) return false;
+  return true;
 }
 
 std::filesystem::path only_gguf_in(const std::filesystem::path& folder) {
@@ -77,12 +86,12 @@ RopeAngles::RopeAngles(const DecoderConfig& config, std::span<const float> facto
   sine = sine.copy_to(device);
 }
 
-DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit, Device device)
+DecoderBuffers::DecoderBuffers(const DecoderConfig& c, std::span<const float> rope_factors, DecoderLimits limit, Placement at)
     : limits(limit),
-      x(DType::kF32, {limit.tokens, c.width}, device),
-      normed(DType::kF32, {limit.tokens, c.width}, device),
-      layer(c, limit.tokens, KeepFor::kAnswering, {.device = device}),
-      angles(c, rope_factors, limit.positions, device),
+      x(at.make({limit.tokens, c.width})),
+      normed(at.make({limit.tokens, c.width})),
+      layer(c, limit.tokens, KeepFor::kAnswering, at),
+      angles(c, rope_factors, limit.positions, at.device),
       positions(static_cast<std::size_t>(limit.tokens)) {}
 
 void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config) {
@@ -117,24 +126,27 @@ Decoder Decoder::load(const std::filesystem::path& given) {
 void Decoder::replace_weights(DecoderWeights changed) {
   std::move(weights_.owned.begin(), weights_.owned.end(), std::back_inserter(changed.owned));
   weights_ = std::move(changed);
+  ++weights_version_;
 }
 
 void Decoder::place(Device device) {
   if (device == this->device()) return;
   DecoderWeights there = placed(weights_, device);
   weights_ = std::move(there);
+  ++weights_version_;
   release_file();
 }
 
 void Decoder::release_file() const {
   if (const Gguf* one = gguf()) return one->file().release(one->file().bytes());
-  for (const MappedFile& file : std::get<Safetensors>(file_).files()) file.release(file.bytes());
+  if (const auto* folder = std::get_if<Safetensors>(&file_))
+    for (const MappedFile& file : folder->files()) file.release(file.bytes());
 }
 
-DecoderBuffers Decoder::make_buffers(DecoderLimits limits) const {
+DecoderBuffers Decoder::make_buffers(DecoderLimits limits, DType activations) const {
   DESKHAND_ASSERT(limits.tokens > 0 && limits.positions > 0, "room for a token");
   limits.positions = std::min(limits.positions, config_.max_positions);
-  return {config_, weights_.rope_factors, limits, device()};
+  return {config_, weights_.rope_factors, limits, {device(), activations}};
 }
 
 void Decoder::check(const DecoderBuffers& buffers, const Pass& pass) const {
@@ -159,11 +171,21 @@ void Decoder::forward(const Backend& on, DecoderBuffers& buffers, const Batch& b
                       View hidden) const {
   DESKHAND_ASSERT(pages.size() == weights_.layers.size(), "pages for each layer");
   DESKHAND_ASSERT(batch.bounds.size() == batch.sequences.size() + 1, "bounds around each sequence");
-  run(on, buffers, {batch.tokens, batch.positions, batch.logit_rows, logits, hidden},
-      [&](std::size_t layer, View out, ConstView q, ConstView k, ConstView v) {
-        store_keys_values(on, pages[layer], k, v, batch.sequences, batch.bounds);
-        paged_attention(on, out, q, pages[layer], batch.sequences, batch.bounds);
-      });
+  const auto work = [&](View logits_there, View hidden_there) {
+    run(on, buffers, {batch.tokens, batch.positions, batch.logit_rows, logits_there, hidden_there},
+        [&](std::size_t layer, View out, View q, View k, ConstView v) {
+          rope_and_store(on, q, k, v, batch.positions, buffers.angles.table(), pages[layer], batch.sequences, batch.bounds);
+          paged_attention(on, out, q, pages[layer], batch.sequences, batch.bounds);
+        });
+  };
+  if (device() == Device::kCpu || logits.empty() || !hidden.empty() || !is_step(batch)) return work(logits, hidden);
+  check(buffers,
+        {batch.tokens, batch.positions, batch.logit_rows, logits, {}});  // where a pass is repeated nothing else looks at its values
+  const View there = logits.device() == device() ? logits : scratch(on, kLogits, logits.type(), logits.shape());
+  const auto address = [](ConstView view) { return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(view.data())); };
+  buffers.steps.run(on, {batch.tokens, batch.positions, batch.sequences, batch.bounds},
+                    {weights_version_, address(pages[0].keys), address(there)}, [&] { work(there, {}); });
+  if (there.data() != logits.data()) deliver(on, logits, there);
 }
 
 void Decoder::forward_packed(const Backend& on, DecoderBuffers& buffers, std::span<const std::int32_t> tokens,
@@ -173,7 +195,12 @@ void Decoder::forward_packed(const Backend& on, DecoderBuffers& buffers, std::sp
     throw Error(ExitCode::kTooLarge, "a pass of {} tokens; this model was set up for {} at a time", tokens.size(), buffers.limits.tokens);
   count_positions(std::span(buffers.positions).first(tokens.size()), bounds);
   run(on, buffers, {tokens, std::span(buffers.positions).first(tokens.size()), logit_rows, logits, hidden},
-      [&](std::size_t, View out, ConstView q, ConstView k, ConstView v) { attention(on, out, q, k, v, bounds); });
+      [&](std::size_t, View out, View q, View k, ConstView v) {
+        const auto positions = std::span(buffers.positions).first(tokens.size());
+        rope(on, q, positions, buffers.angles.table());
+        rope(on, k, positions, buffers.angles.table());
+        attention(on, out, q, k, v, bounds);
+      });
 }
 
 void Decoder::head(const Backend& on, View logits, ConstView hidden) const {
@@ -195,18 +222,14 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
   auto rows = static_cast<std::int64_t>(pass.tokens.size());
   if (rows == 0) return;
   LayerActivations& act = buffers.layer;
-  const RopeTable turns = buffers.angles.table();
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
 
   embed(on, first_rows(buffers.x, rows), pass.tokens, weights_.embedding);
   for (std::size_t number = 0; number < weights_.layers.size(); ++number) {
     const DecoderLayer& layer = weights_.layers[number];
-    rms_norm(on, first_rows(buffers.normed, rows), first_rows(buffers.x, rows), layer.attention_norm, config_.norm_epsilon);
     const LinearCall qkv[] = {
         {&layer.q, first_rows(act.q, rows)}, {&layer.k, first_rows(act.k, rows)}, {&layer.v, first_rows(act.v, rows)}};
-    apply(on, qkv, first_rows(buffers.normed, rows));
-    rope(on, heads(act.q), pass.positions, turns);
-    rope(on, heads(act.k), pass.positions, turns);
+    apply(on, qkv, {first_rows(buffers.x, rows), layer.attention_norm, config_.norm_epsilon, first_rows(buffers.normed, rows)});
     attend(number, heads(act.attended), heads(act.q), heads(act.k), heads(act.v));
 
     if (number + 1 == weights_.layers.size()) {  // from here on rows no longer see each other: those not asked for can go
@@ -217,14 +240,9 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
     }
     const View x = first_rows(buffers.x, rows), normed = first_rows(buffers.normed, rows), gate = first_rows(act.gate, rows),
                up = first_rows(act.up, rows);
-    apply(on, layer.attention_out, normed, first_rows(act.attended, rows));
-    add(on, x, x, normed);
-    rms_norm(on, normed, x, layer.feed_forward_norm, config_.norm_epsilon);
-    const LinearCall gate_up[] = {{&layer.gate, gate}, {&layer.up, up}};
-    apply(on, gate_up, normed);
-    swiglu(on, gate, gate, up);
-    apply(on, layer.down, normed, gate);
-    add(on, x, x, normed);
+    apply_add(on, layer.attention_out, x, first_rows(act.attended, rows), normed);
+    apply_gate_up(on, layer.gate, layer.up, gate, {x, layer.feed_forward_norm, config_.norm_epsilon, normed}, up);
+    apply_add(on, layer.down, x, gate, normed);
   }
   const View hidden = first_rows(buffers.normed, rows);
   rms_norm(on, hidden, first_rows(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);

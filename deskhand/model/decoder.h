@@ -11,6 +11,7 @@
 #include "deskhand/model/config.h"
 #include "deskhand/model/weights.h"
 #include "deskhand/ops/paged_attention.h"
+#include "deskhand/ops/repeat.h"
 #include "deskhand/ops/rope.h"
 
 namespace deskhand {
@@ -51,13 +52,14 @@ struct RopeAngles {
 
 // All that a pass writes besides its results; made once for the largest pass. One for each thread of callers.
 struct DecoderBuffers {
-  DecoderBuffers(const DecoderConfig& config, std::span<const float> rope_factors, DecoderLimits limits, Device device = Device::kCpu);
+  DecoderBuffers(const DecoderConfig& config, std::span<const float> rope_factors, DecoderLimits limits, Placement at = {});
 
   DecoderLimits limits;
   Tensor x, normed;  // (N, C)  the residual stream; a norm's output, then what is added to x
   LayerActivations layer;
   RopeAngles angles;
   std::vector<std::int32_t> positions;  // of a packed pass
+  RepeatedPasses steps;
 };
 
 // Throws Error(kBadInput) for a token outside the vocabulary.
@@ -78,6 +80,8 @@ class Decoder {
   // A .gguf file, a folder with config.json and safetensors, or a folder with one .gguf file. Weights stay where they lie in the mapped
   // file. Throws Error(kNotFound) or Error(kBadInput) as the readers do.
   static Decoder load(const std::filesystem::path& folder_or_gguf);
+  // Of parts that are no file's.
+  Decoder(DecoderConfig config, DecoderWeights weights) : Decoder(std::monostate(), std::move(config), std::move(weights)) {}
 
   const DecoderConfig& config() const { return config_; }
   const DecoderWeights& weights() const { return weights_; }
@@ -89,10 +93,11 @@ class Decoder {
   // Hint: the file's pages that were read stop counting as this process's memory; what is needed again is read again.
   void release_file() const;
   const Gguf* gguf() const { return std::get_if<Gguf>(&file_); }  // null for safetensors; the tokenizer lies in it
-  DecoderBuffers make_buffers(DecoderLimits limits) const;
+  // Activations of this type, where the weights are.
+  DecoderBuffers make_buffers(DecoderLimits limits, DType activations = DType::kF32) const;
 
-  // Reads and extends the pages, one KvPages a layer. logits (logit_rows, V) f32 and hidden (logit_rows, C) f32, the last norm's output,
-  // are each written if given, to the host or to the decoder's device. Throws Error(kBadInput) for a token outside the vocabulary,
+  // Reads and extends the pages, one KvPages a layer. logits (logit_rows, V) f32 and hidden (logit_rows, C), activations, the last norm's
+  // output, are each written if given, to the host or to the decoder's device. Throws Error(kBadInput) for a token outside the vocabulary,
   // Error(kTooLarge) for a position or a batch beyond the buffers' limits.
   void forward(const Backend& on, DecoderBuffers& buffers, const Batch& batch, std::span<const KvPages> pages, View logits,
                View hidden = {}) const;
@@ -105,21 +110,23 @@ class Decoder {
   void head(const Backend& on, View logits, ConstView hidden) const;
 
  private:
-  using Attend = std::function<void(std::size_t layer, View out, ConstView q, ConstView k, ConstView v)>;
+  // Turns q and k, which need not stay as they are, and attends.
+  using Attend = std::function<void(std::size_t layer, View out, View q, View k, ConstView v)>;
   struct Pass {
     std::span<const std::int32_t> tokens, positions, logit_rows;
     View logits, hidden;
   };
 
-  Decoder(std::variant<Safetensors, Gguf> file, DecoderConfig config, DecoderWeights weights)
+  Decoder(std::variant<std::monostate, Safetensors, Gguf> file, DecoderConfig config, DecoderWeights weights)
       : file_(std::move(file)), config_(std::move(config)), weights_(std::move(weights)) {}
   void check(const DecoderBuffers& buffers, const Pass& pass) const;
   void run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, const Attend& attend) const;
   void write_head(const Backend& on, View logits, ConstView hidden) const;
 
-  std::variant<Safetensors, Gguf> file_;
+  std::variant<std::monostate, Safetensors, Gguf> file_;
   DecoderConfig config_;
   DecoderWeights weights_;
+  std::int64_t weights_version_ = 0;  // counts replacements
 };
 
 }  // namespace deskhand

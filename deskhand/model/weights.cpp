@@ -5,8 +5,11 @@
 #include <cstring>
 #include <set>
 
+#include "deskhand/ops/add.h"
 #include "deskhand/ops/dequantize.h"
 #include "deskhand/ops/linear.h"
+#include "deskhand/ops/rms_norm.h"
+#include "deskhand/ops/swiglu.h"
 
 namespace deskhand {
 namespace {
@@ -183,6 +186,31 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
     if (low.empty()) low = scratch(on, kLow, x.type(), {tokens, rank});
     lora(on, call.out, low, x, pair);
   }
+}
+
+void apply(const Backend& on, std::span<const LinearCall> calls, const NormedInput& in) {
+  if (std::any_of(calls.begin(), calls.end(), [](const LinearCall& call) { return !call.layer->lora.a.empty(); })) {
+    rms_norm(on, in.room, in.x, in.weight, in.epsilon);
+    return apply(on, calls, in.room);
+  }
+  std::array<LinearPart, 4> parts;
+  DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
+  for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias};
+  norm_linear(on, std::span(parts).first(calls.size()), in);
+}
+
+void apply_gate_up(const Backend& on, const Linear& gate, const Linear& up, View out, const NormedInput& in, View room) {
+  if (gate.lora.a.empty() && up.lora.a.empty() && gate.bias.empty() && up.bias.empty())
+    return norm_gate_up(on, out, gate.weight, up.weight, in, room);
+  const LinearCall calls[] = {{&gate, out}, {&up, room}};
+  apply(on, calls, in);
+  swiglu(on, out, out, room);
+}
+
+void apply_add(const Backend& on, const Linear& layer, View x, ConstView in, View room) {
+  if (layer.lora.a.empty() && layer.bias.empty()) return linear_add(on, x, in, layer.weight, room);
+  apply(on, layer, room, in);
+  add(on, x, x, room);
 }
 
 std::string gguf_name(std::string_view hugging_face) {

@@ -13,6 +13,7 @@
 #include "deskhand/model/gguf.h"
 #include "deskhand/model/safetensors.h"
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/fused.h"
 #include "deskhand/ops/lora.h"
 #include "deskhand/tensor/tensor.h"
 
@@ -37,6 +38,11 @@ inline void apply(const Backend& on, const Linear& layer, View out, ConstView x)
   const LinearCall call{&layer, out};
   apply(on, {&call, 1}, x);
 }
+
+// The same behind an rms_norm, and the other two shapes of a layer's halves (ops/fused.h).
+void apply(const Backend& on, std::span<const LinearCall> calls, const NormedInput& in);
+void apply_gate_up(const Backend& on, const Linear& gate, const Linear& up, View out, const NormedInput& in, View room);
+void apply_add(const Backend& on, const Linear& layer, View x, ConstView in, View room);
 
 struct DecoderLayer {
   ConstView attention_norm;     // (C) f32
