@@ -17,6 +17,13 @@ fs::path tokenizer_file(const fs::path& folder) {
   return fs::exists(json) ? json : folder / "vocab.txt";
 }
 
+Encoder load_encoder(const fs::path& folder, const Backend& on) {
+  Encoder encoder = Encoder::load(folder);
+  if (on.compute == Compute::kInt8) encoder.quantise(on_host(on));
+  if (device_of(on) == Device::kCuda) encoder.place({Device::kCuda, on.compute == Compute::kF32 ? DType::kF32 : DType::kBF16});
+  return encoder;
+}
+
 // Everything that an answer depends on besides its query: when any of it changes, an interrupted run is not gone on with.
 std::string state_of(Database& database, const DeskSettings& settings, const fs::path& decoder, const std::string& adapter_hash) {
   Statement cases =
@@ -57,12 +64,10 @@ std::string state_of(Database& database, const DeskSettings& settings, const fs:
 }  // namespace
 
 DeskEncoder::DeskEncoder(const fs::path& folder, const std::string& name, const Backend& on)
-    : encoder_(Encoder::load(folder)),
+    : encoder_(load_encoder(folder, on)),
       tokenizer_(load_wordpiece(tokenizer_file(folder))),
       embedder_(encoder_, *tokenizer_, on),
-      id_(identify_encoder(folder, name, {}, on.compute == Compute::kInt8)) {
-  if (on.compute == Compute::kInt8) encoder_.quantise(on);
-}
+      id_(identify_encoder(folder, name, {}, on.compute == Compute::kInt8)) {}
 
 std::unique_ptr<DeskEncoder> DeskEncoder::load(const Desk& desk, const Globals& globals, const Backend& on) {
   const std::string& name = desk.settings.models.encoder;
@@ -74,7 +79,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
   CaseStore cases(desk.database);
   if (cases.count() == 0)
     throw Error(ExitCode::kNotFound, "the desk has no cases yet; run: deskhand --desk {} index", globals.desk.string());
-  encoder_ = DeskEncoder::load(desk, globals, engine_.backend);
+  encoder_ = DeskEncoder::load(desk, globals, engine_.models);
   RetrieverSettings retrieval = desk.settings.retrieval;
   if (encoder_) retrieval.encoder = encoder_->id();
   retriever_ = std::make_unique<Retriever>(desk.database, retrieval, engine_.pool);

@@ -154,7 +154,7 @@ void evaluate(const Globals& globals, Options options) {
     if (name != "none" && name != "desk") names.push_back(name);
 
   Engine engine(globals, desk.settings.compute);
-  const auto encoder = DeskEncoder::load(desk, globals, engine.backend);
+  const auto encoder = DeskEncoder::load(desk, globals, engine.models);
   std::error_code failure;
   fs::create_directories(folder, failure);
   if (failure) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), failure.message());

@@ -28,7 +28,7 @@ struct Options {
 
 IndexReport index_desk(Desk& desk, const Globals& globals, const std::filesystem::path& export_folder, bool force) {
   Engine engine(globals, desk.settings.compute);
-  const auto encoder = DeskEncoder::load(desk, globals, engine.backend);
+  const auto encoder = DeskEncoder::load(desk, globals, engine.models);
   const EncoderId id = encoder ? encoder->id() : EncoderId{};
   const IndexReport report = index_cases(desk.database, encoder ? &encoder->embedder() : nullptr, id, {.quiet = globals.quiet});
   if (!export_folder.empty()) {

@@ -1,5 +1,8 @@
 #include "deskhand/model/encoder.h"
 
+#include <iterator>
+
+#include "deskhand/model/place_weights.h"
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
 #include "deskhand/ops/embed.h"
@@ -7,9 +10,12 @@
 #include "deskhand/ops/layer_norm.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/quantize.h"
+#include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
 namespace {
+
+enum Slot : int { kPooled = 17 };
 
 View first(Tensor& buffer, std::int64_t rows) {
   const View part = buffer.view().rows(0, rows);
@@ -18,14 +24,14 @@ View first(Tensor& buffer, std::int64_t rows) {
 
 }  // namespace
 
-EncoderBuffers::EncoderBuffers(const EncoderConfig& c, std::int64_t tokens)
-    : x(DType::kF32, {tokens, c.width}),
-      delta(DType::kF32, {tokens, c.width}),
-      q(DType::kF32, {tokens, c.heads, c.width / c.heads}),
-      k(DType::kF32, q.shape()),
-      v(DType::kF32, q.shape()),
-      attended(DType::kF32, q.shape()),
-      widened(DType::kF32, {tokens, c.feed_forward}),
+EncoderBuffers::EncoderBuffers(const EncoderConfig& c, std::int64_t tokens, Placement at)
+    : x(at.make({tokens, c.width})),
+      delta(at.make({tokens, c.width})),
+      q(at.make({tokens, c.heads, c.width / c.heads})),
+      k(at.make(q.shape())),
+      v(at.make(q.shape())),
+      attended(at.make(q.shape())),
+      widened(at.make({tokens, c.feed_forward})),
       positions(static_cast<std::size_t>(tokens)) {}
 
 Encoder Encoder::load(const std::filesystem::path& folder) {
@@ -33,6 +39,13 @@ Encoder Encoder::load(const std::filesystem::path& folder) {
   Safetensors file = Safetensors::open(folder);
   EncoderWeights weights = map_bert(file.tensors(), config, folder.string());
   return {std::move(file), config, std::move(weights)};
+}
+
+void Encoder::place(Placement at) {
+  EncoderWeights there = placed(weights_, at);
+  std::move(weights_.owned.begin(), weights_.owned.end(), std::back_inserter(there.owned));  // what lay there already is borrowed
+  weights_ = std::move(there);
+  at_ = at;
 }
 
 void Encoder::quantise(const Backend& on) {
@@ -49,7 +62,11 @@ void Encoder::embed(const Backend& on, EncoderBuffers& buffers, std::span<const 
                     View out) const {
   DESKHAND_ASSERT((out.shape() == Shape{static_cast<std::int64_t>(bounds.size()) - 1, config_.width}), "(B, C)");
   const ConstView x = token_vectors(on, buffers, tokens, bounds);
-  if (!tokens.empty()) mean_pool_unit(on, out, x, bounds);
+  if (tokens.empty()) return;
+  if (out.device() == device()) return mean_pool_unit(on, out, x, bounds);
+  const View there = scratch(on, kPooled, out.type(), out.shape());
+  mean_pool_unit(on, there, x, bounds);
+  on.cuda->copy(out, there);
 }
 
 ConstView Encoder::token_vectors(const Backend& on, EncoderBuffers& buffers, std::span<const std::int32_t> tokens,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "deskhand/model/encoder.h"
+#include "deskhand/tensor/cuda/context.h"
 
 using namespace deskhand;
 
@@ -45,6 +46,21 @@ TEST_CASE("a tiny BERT gives transformers' vectors, texts packed without padding
   for (const auto kind : {Backend::Kind::kReference, Backend::Kind::kCpu}) {
     Engine engine(kind);
     CHECK(difference(encoder, engine.on, kModels / "bert/expected.safetensors") < 1e-5f);  // f32 against double, components below 1
+  }
+}
+
+TEST_CASE("on the GPU a tiny BERT gives transformers' vectors, in bf16 to its step") {
+  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
+    MESSAGE("skipped, no GPU: " << found.reason);
+    return;
+  }
+  CudaContext context;
+  Engine engine(Backend::Kind::kCuda);
+  engine.on.cuda = &context;
+  for (const DType activations : {DType::kF32, DType::kBF16}) {
+    Encoder encoder = Encoder::load(kModels / "bert");
+    encoder.place({Device::kCuda, activations});
+    CHECK(difference(encoder, engine.on, kModels / "bert/expected.safetensors") < (activations == DType::kF32 ? 1e-5f : 1e-2f));
   }
 }
 

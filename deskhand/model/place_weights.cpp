@@ -1,5 +1,6 @@
 #include "deskhand/model/place_weights.h"
 
+#include <algorithm>
 #include <map>
 
 namespace deskhand {
@@ -31,6 +32,36 @@ class Mover {
 };
 
 }  // namespace
+
+EncoderWeights placed(const EncoderWeights& weights, Placement at) {
+  EncoderWeights there{.words = weights.words,
+                       .norm_weight = weights.norm_weight,
+                       .norm_bias = weights.norm_bias,
+                       .layers = weights.layers,
+                       .unused = weights.unused};
+  Mover mover(at.device, there.owned);
+  const auto move = [&](Linear& linear) {
+    if (at.type == DType::kBF16 && linear.weight.type() == DType::kF32 && linear.weight.device() == Device::kCpu) {
+      Tensor narrow(DType::kBF16, linear.weight.shape());
+      const auto from = linear.weight.floats();
+      const auto to = narrow.view().as<std::uint16_t>();
+      std::transform(from.begin(), from.end(), to.begin(), to_bf16);
+      linear.weight = there.owned.emplace_back(narrow.copy_to(at.device)).view();
+    }
+    mover.move(linear);
+  };
+  mover.move(there.words);
+  there.positions = weights.positions.copy_to(at.device);
+  mover.move(there.norm_weight);
+  mover.move(there.norm_bias);
+  for (EncoderLayer& layer : there.layers) {
+    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.up, &layer.down}) move(*linear);
+    for (ConstView* part :
+         {&layer.attention_norm_weight, &layer.attention_norm_bias, &layer.feed_forward_norm_weight, &layer.feed_forward_norm_bias})
+      mover.move(*part);
+  }
+  return there;
+}
 
 DecoderWeights placed(const DecoderWeights& weights, Device device) {
   DecoderWeights there = weights.views();

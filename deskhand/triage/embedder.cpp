@@ -5,17 +5,21 @@
 
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/sha256.h"
+#include "deskhand/ops/dequantize.h"
 #include "deskhand/ops/mean_pool.h"
+#include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
 namespace {
 
 constexpr std::int64_t kFewestPieces = 3;  // [CLS], one piece, [SEP]: how many texts a batch can hold at most
 
-EmbedderSettings fitted(EmbedderSettings settings, const EncoderConfig& config) {
+EmbedderSettings fitted(EmbedderSettings settings, const Encoder& encoder) {
+  constexpr std::int64_t kTokensOnGpu = 16384;  // fills it
+  const EncoderConfig& config = encoder.config();
   const std::int64_t most = config.max_tokens > 0 ? std::min(config.max_tokens, config.max_positions) : config.max_positions;
   settings.max_pieces = static_cast<std::int32_t>(std::clamp<std::int64_t>(settings.max_pieces, kFewestPieces, most));
-  settings.batch_tokens = std::max(settings.batch_tokens, config.max_positions);
+  settings.batch_tokens = std::max(settings.batch_tokens, encoder.device() == Device::kCpu ? config.max_positions : kTokensOnGpu);
   return settings;
 }
 
@@ -25,20 +29,35 @@ EncoderEmbedder::EncoderEmbedder(const Encoder& encoder, const WordPiece& tokeni
     : encoder_(encoder),
       tokenizer_(tokenizer),
       on_(on),
-      settings_(fitted(settings, encoder.config())),
+      settings_(fitted(settings, encoder)),
       buffers_(encoder.make_buffers(settings_.batch_tokens)),
       out_(DType::kF32, {settings_.batch_tokens / 2, encoder.config().width}) {}  // even an empty text has [CLS] and [SEP]
 
 std::vector<float> EncoderEmbedder::embed(std::span<const std::string> texts) {
   const auto columns = static_cast<std::size_t>(width());
   std::vector<float> vectors(texts.size() * columns);
-  read(texts, settings_.max_pieces, [&](std::size_t i, const EncodedText& text) {
+  read(texts, settings_.max_pieces, false, [&](std::size_t i, const EncodedText& text) {
     std::copy(text.pooled.begin(), text.pooled.end(), vectors.begin() + static_cast<std::ptrdiff_t>(i * columns));
   });
   return vectors;
 }
 
 void EncoderEmbedder::read(std::span<const std::string> texts, std::int32_t max_pieces,
+                           const std::function<void(std::size_t, const EncodedText&)>& take) {
+  read(texts, max_pieces, true, take);
+}
+
+// As f32, wherever and as whatever the encoder left them.
+ConstView EncoderEmbedder::on_host(ConstView vectors) {
+  if (vectors.device() == Device::kCpu) return vectors;
+  const Tensor found = on_.cuda->to_host(vectors);
+  if (vectors_.empty()) vectors_ = Tensor(DType::kF32, {settings_.batch_tokens, encoder_.config().width});
+  const View wide = vectors_.view().rows(0, vectors.shape()[0]).reshaped({vectors.shape()[0], encoder_.config().width});
+  dequantize(Backend{.kind = Backend::Kind::kReference}, wide, found.view().reshaped(wide.shape()));
+  return wide;
+}
+
+void EncoderEmbedder::read(std::span<const std::string> texts, std::int32_t max_pieces, bool with_vectors,
                            const std::function<void(std::size_t, const EncodedText&)>& take) {
   const auto most = static_cast<std::int32_t>(std::clamp(std::int64_t{max_pieces}, kFewestPieces, encoder_.config().max_positions));
   std::vector<std::vector<std::int32_t>> pieces;
@@ -59,12 +78,19 @@ void EncoderEmbedder::read(std::span<const std::string> texts, std::int32_t max_
       bounds.push_back(static_cast<std::int32_t>(tokens.size()));
       ++next;
     }
-    const ConstView vectors = encoder_.token_vectors(on_, buffers_, tokens, bounds);
-    mean_pool_unit(on_, out_.view().rows(0, static_cast<std::int64_t>(next - first)), vectors, bounds);
+    const View pooled = out_.view().rows(0, static_cast<std::int64_t>(next - first));
+    ConstView vectors;
+    if (encoder_.device() == Device::kCpu || with_vectors) {
+      const ConstView found = encoder_.token_vectors(on_, buffers_, tokens, bounds);
+      vectors = on_host(found);
+      mean_pool_unit(deskhand::on_host(on_), pooled, vectors, bounds);
+    } else {
+      encoder_.embed(on_, buffers_, tokens, bounds, pooled);
+    }
     for (std::size_t i = first; i < next; ++i) {
       const std::vector<std::int32_t>& own = pieces[order[i]];
       take(order[i], {.tokens = own,
-                      .vectors = vectors.rows(bounds[i - first], static_cast<std::int64_t>(own.size())),
+                      .vectors = vectors.empty() ? vectors : vectors.rows(bounds[i - first], static_cast<std::int64_t>(own.size())),
                       .pooled = out_.floats().subspan((i - first) * columns, columns)});
     }
   }

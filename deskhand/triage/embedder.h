@@ -32,7 +32,8 @@ struct EncodedText {
 
 struct EmbedderSettings {
   std::int32_t max_pieces = 256;     // of one text, longer ones are cut, as sentence-transformers does; lowered to what the encoder takes
-  std::int64_t batch_tokens = 1024;  // of one pass, so that what it writes stays near the processor; raised to hold the longest text
+  std::int64_t batch_tokens = 1024;  // of one pass, so that what it writes stays near the processor; raised to hold the longest text, and
+                                     // for the GPU
 };
 
 class EncoderEmbedder final : public TextEmbedder {
@@ -49,12 +50,17 @@ class EncoderEmbedder final : public TextEmbedder {
   const EmbedderSettings& settings() const { return settings_; }  // as they are in force
 
  private:
+  void read(std::span<const std::string> texts, std::int32_t max_pieces, bool with_vectors,
+            const std::function<void(std::size_t, const EncodedText&)>& take);
+  ConstView on_host(ConstView vectors);
+
   const Encoder& encoder_;
   const WordPiece& tokenizer_;
   Backend on_;
   EmbedderSettings settings_;
   EncoderBuffers buffers_;
-  Tensor out_;  // (texts of the largest batch, C)
+  Tensor out_;      // (texts of the largest batch, C)
+  Tensor vectors_;  // (tokens of the largest batch, C), of an encoder on the GPU
 };
 
 // Names the vectors that an encoder folder makes: SHA-256 over its weights, configuration, vocabulary and the settings that change a
