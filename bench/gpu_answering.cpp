@@ -1,0 +1,294 @@
+// gpu_answering TYPE [LAYERS]: a model of Llama-3.1-8B's shape with random weights of TYPE (bf16, q8_0, q4_0, q4_k, ...), made on the GPU.
+// A prompt of 2048 tokens, one sequence generated behind it, of plain types 64 tickets of 700 + 128 tokens, each with its own prompt;
+// greedy, without grammar. gpu_answering minilm: texts of 160 tokens through an encoder of all-MiniLM-L6-v2's shape, 256 at a time. One
+// JSON object.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "deskhand/generate/kv_cache.h"
+#include "deskhand/model/decoder.h"
+#include "deskhand/model/encoder.h"
+#include "deskhand/ops/argmax.h"
+#include "deskhand/tensor/cuda/context.h"
+
+using namespace deskhand;
+
+namespace {
+
+// One piece of random blocks of a type, copied wherever weights are wanted: speed does not ask for more.
+class RandomWeights {
+ public:
+  explicit RandomWeights(DType type) : type_(type), piece_(type, {kPiece}) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0, 0.02f);
+    if (!is_quantised(type)) {
+      for (std::uint16_t& value : piece_.view().as<std::uint16_t>())
+        value = type == DType::kBF16 ? to_bf16(normal(random)) : to_f16(normal(random));
+    } else {
+      const auto bytes = piece_.view().raw();
+      for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+      // Scales and minima at the places that blocks have them, small enough for activations to stay numbers.
+      const std::size_t scale = type == DType::kQ6_K ? 208 : 0;
+      const bool minimum = type == DType::kQ4_1 || type == DType::kQ5_1 || type == DType::kQ4_K || type == DType::kQ5_K;
+      const std::uint16_t small = to_f16(type == DType::kQ8_0 ? 3e-4f : is_k(type) ? 1e-4f : 4e-3f);
+      for (std::size_t at = 0; at < bytes.size(); at += static_cast<std::size_t>(block_bytes(type))) {
+        std::memcpy(bytes.data() + at + scale, &small, sizeof small);
+        if (minimum) std::memcpy(bytes.data() + at + 2, &small, sizeof small);
+      }
+    }
+    piece_ = piece_.copy_to(Device::kCuda);
+  }
+
+  ConstView matrix(std::int64_t rows, std::int64_t columns) {
+    Tensor& made = owned.emplace_back(type_, Shape{rows, columns}, Device::kCuda);
+    const View flat = made.view().reshaped({rows * columns});
+    for (std::int64_t first = 0; first < rows * columns; first += kPiece) {
+      const std::int64_t count = std::min(kPiece, rows * columns - first);
+      const std::int64_t bytes = row_bytes(type_, count), begin = row_bytes(type_, first);
+      copy_bytes(View(flat.data() + begin, DType::kI8, {bytes}, Device::kCuda),
+                 View(piece_.view().data(), DType::kI8, {bytes}, Device::kCuda));
+    }
+    return made.view();
+  }
+  ConstView vector(std::int64_t width, float value) {
+    Tensor same(DType::kF32, {width});
+    std::fill(same.floats().begin(), same.floats().end(), value);
+    return owned.emplace_back(same.copy_to(Device::kCuda)).view();
+  }
+
+  std::vector<Tensor> owned;
+
+ private:
+  static bool is_k(DType type) { return type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K; }
+  static constexpr std::int64_t kPiece = (8ll << 20) + 256 * 1031;  // so that no two layers are alike
+  DType type_;
+  Tensor piece_;
+};
+
+DecoderConfig llama8b(std::int64_t layers) {
+  return {.family = "llama",
+          .vocabulary = 128256,
+          .width = 4096,
+          .layers = layers,
+          .heads = 32,
+          .kv_heads = 8,
+          .head_width = 128,
+          .feed_forward = 14336,
+          .rope_theta = 500000,
+          .max_positions = 131072};
+}
+
+Decoder random_decoder(const DecoderConfig& c, DType type) {
+  RandomWeights random(type);
+  DecoderWeights weights;
+  weights.embedding = random.matrix(c.vocabulary, c.width);
+  for (std::int64_t i = 0; i < c.layers; ++i)
+    weights.layers.push_back({.attention_norm = random.vector(c.width, 1),
+                              .q = {random.matrix(c.query_width(), c.width)},
+                              .k = {random.matrix(c.kv_width(), c.width)},
+                              .v = {random.matrix(c.kv_width(), c.width)},
+                              .attention_out = {random.matrix(c.width, c.query_width())},
+                              .feed_forward_norm = random.vector(c.width, 1),
+                              .gate = {random.matrix(c.feed_forward, c.width)},
+                              .up = {random.matrix(c.feed_forward, c.width)},
+                              .down = {random.matrix(c.width, c.feed_forward)}});
+  weights.final_norm = random.vector(c.width, 1);
+  weights.head = {random.matrix(c.vocabulary, c.width)};
+  weights.owned = std::move(random.owned);
+  return {c, std::move(weights)};
+}
+
+double seconds_of(CudaContext& context, const std::function<void()>& work) {
+  context.synchronise();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  context.synchronise();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double gib_taken(const CudaDevice& before) {
+  return static_cast<double>(before.free_bytes - cuda_devices().devices.front().free_bytes) / (1ll << 30);
+}
+
+// Sequences that a decoder goes on with, the likeliest token each time.
+class Writer {
+ public:
+  Writer(const Decoder& decoder, const Backend& on, DecoderLimits limits, std::int64_t cache_tokens, std::int64_t most)
+      : decoder_(decoder),
+        on_(on),
+        buffers_(decoder.make_buffers(limits, DType::kBF16)),
+        cache_({static_cast<std::int32_t>(decoder.config().layers), static_cast<std::int32_t>(decoder.config().kv_heads),
+                static_cast<std::int32_t>(decoder.config().head_width), decoder.device()},
+               {.tokens = cache_tokens}),
+        logits_(DType::kF32, {most, decoder.config().vocabulary}, Device::kCuda),
+        chosen_(DType::kI32, {most}, Device::kCuda),
+        chosen_here_(DType::kI32, {most}) {}
+
+  KvCache::Sequence sequence() { return cache_.sequence(); }
+
+  // Feeds each sequence its tokens, in one pass; the likeliest token behind each.
+  std::vector<std::int32_t> feed(std::span<KvCache::Sequence* const> sequences, std::span<const std::vector<std::int32_t>> texts) {
+    std::vector<std::int32_t> tokens, positions, bounds{0}, rows;
+    std::vector<KvSequence> kv;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      for (std::size_t k = 0; k < texts[i].size(); ++k) positions.push_back(sequences[i]->length() + static_cast<std::int32_t>(k));
+      tokens.insert(tokens.end(), texts[i].begin(), texts[i].end());
+      sequences[i]->grow(static_cast<std::int32_t>(texts[i].size()));
+      bounds.push_back(static_cast<std::int32_t>(tokens.size()));
+      rows.push_back(bounds.back() - 1);
+      kv.push_back(sequences[i]->kv());
+    }
+    const auto count = static_cast<std::int64_t>(rows.size());
+    decoder_.forward(on_, buffers_, {tokens, positions, bounds, kv, rows}, cache_.layers(), logits_.view().rows(0, count));
+    argmax(on_, chosen_.view().rows(0, count), logits_.view().rows(0, count));
+    on_.cuda->copy(chosen_here_.view().rows(0, count), chosen_.view().rows(0, count));
+    const auto chosen = chosen_here_.view().as<std::int32_t>();
+    return {chosen.begin(), chosen.begin() + count};
+  }
+
+ private:
+  const Decoder& decoder_;
+  Backend on_;
+  DecoderBuffers buffers_;
+  KvCache cache_;
+  Tensor logits_, chosen_, chosen_here_;
+};
+
+std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed, std::int64_t vocabulary) {
+  std::mt19937 random(seed);
+  std::vector<std::int32_t> tokens(count);
+  for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocabulary));
+  return tokens;
+}
+
+void measure_decoder(const Backend& on, DType type, std::int64_t layers, const CudaDevice& before) {
+  constexpr std::int32_t kPrompt = 2048, kNew = 128, kTickets = 64, kTicket = 700, kPass = 4096;
+  const DecoderConfig config = llama8b(layers);
+  const Decoder decoder = random_decoder(config, type);
+  double prompt = 1e9, generate = 0, gib = 0;
+  {
+    Writer writer(decoder, on, {.tokens = kPrompt, .positions = 4096}, 4096, 1);
+    const std::vector<std::int32_t> text = random_tokens(kPrompt, 1, config.vocabulary);
+    KvCache::Sequence sequence;
+    std::vector<std::int32_t> next;
+    KvCache::Sequence* const one = &sequence;
+    for (int i = 0; i < 3; ++i) {
+      sequence = writer.sequence();
+      prompt = std::min(prompt, seconds_of(*on.cuda, [&] { next = writer.feed({&one, 1}, {{text}}); }));
+    }
+    const auto steps = [&](int count) {
+      for (int i = 0; i < count; ++i) next = writer.feed({&one, 1}, {{{next[0]}}});
+    };
+    steps(8);
+    generate = kNew / seconds_of(*on.cuda, [&] { steps(kNew); });
+    gib = gib_taken(before);
+  }
+  fmt::print("{{\"weights\": \"{}\", \"layers\": {}, \"prompt2048_tok_s\": {:.0f}, \"generate_tok_s\": {:.1f}, \"gib\": {:.2f}",
+             dtype_name(type), layers, kPrompt / prompt, generate, gib);
+  std::fflush(stdout);
+  if (is_quantised(type)) return fmt::print("}}\n");  // many rows of quantised weights have no kernel of their own yet
+  double tickets = 0;
+  {
+    Writer writer(decoder, on, {.tokens = kPass, .positions = 1024}, kTickets * 864, kTickets);
+    const auto all = [&](std::int32_t new_tokens) {
+      std::vector<KvCache::Sequence> sequences;
+      std::vector<KvCache::Sequence*> pointers;
+      std::vector<std::vector<std::int32_t>> texts, next(kTickets);
+      for (std::int32_t i = 0; i < kTickets; ++i) {
+        sequences.push_back(writer.sequence());
+        texts.push_back(random_tokens(kTicket, static_cast<unsigned>(i), config.vocabulary));
+      }
+      for (auto& sequence : sequences) pointers.push_back(&sequence);
+      constexpr std::int32_t kTogether = kPass / kTicket;
+      for (std::int32_t first = 0; first < kTickets; first += kTogether) {
+        const auto some = static_cast<std::size_t>(std::min(kTogether, kTickets - first)), at = static_cast<std::size_t>(first);
+        const auto chosen = writer.feed(std::span(pointers).subspan(at, some), std::span(texts).subspan(at, some));
+        for (std::size_t i = 0; i < some; ++i) next[at + i] = {chosen[i]};
+      }
+      for (std::int32_t step = 1; step < new_tokens; ++step) {
+        const auto chosen = writer.feed(pointers, next);
+        for (std::size_t i = 0; i < chosen.size(); ++i) next[i] = {chosen[i]};
+      }
+    };
+    all(4);
+    tickets = kTickets / seconds_of(*on.cuda, [&] { all(kNew); });
+  }
+  fmt::print(", \"tickets64_s\": {:.2f}}}\n", tickets);
+}
+
+EncoderWeights random_encoder(const EncoderConfig& c, RandomWeights& random) {
+  EncoderWeights weights;
+  weights.words = random.matrix(c.vocabulary, c.width);
+  weights.positions = Tensor(DType::kF32, {c.max_positions, c.width}, Device::kCuda);
+  const auto linear = [&](std::int64_t outputs, std::int64_t inputs) {
+    return Linear{.weight = random.matrix(outputs, inputs), .bias = random.vector(outputs, 0.01f)};
+  };
+  const auto ones = [&] { return random.vector(c.width, 1); };
+  const auto zeros = [&] { return random.vector(c.width, 0); };
+  weights.norm_weight = ones();
+  weights.norm_bias = zeros();
+  for (std::int64_t i = 0; i < c.layers; ++i)
+    weights.layers.push_back({.q = linear(c.width, c.width),
+                              .k = linear(c.width, c.width),
+                              .v = linear(c.width, c.width),
+                              .attention_out = linear(c.width, c.width),
+                              .attention_norm_weight = ones(),
+                              .attention_norm_bias = zeros(),
+                              .up = linear(c.feed_forward, c.width),
+                              .down = linear(c.width, c.feed_forward),
+                              .feed_forward_norm_weight = ones(),
+                              .feed_forward_norm_bias = zeros()});
+  weights.owned = std::move(random.owned);
+  return weights;
+}
+
+void measure_encoder(const Backend& on) {
+  constexpr std::int32_t kTexts = 256, kLength = 160;
+  const EncoderConfig config{.vocabulary = 30522, .width = 384, .layers = 6, .heads = 12, .feed_forward = 1536, .max_positions = 512};
+  RandomWeights random(DType::kBF16);
+  Encoder encoder(config, random_encoder(config, random));
+  encoder.place({Device::kCuda, DType::kBF16});
+  EncoderBuffers buffers = encoder.make_buffers(kTexts * kLength);
+  const std::vector<std::int32_t> tokens = random_tokens(kTexts * kLength, 1, config.vocabulary);
+  std::vector<std::int32_t> bounds;
+  for (std::int32_t i = 0; i <= kTexts; ++i) bounds.push_back(i * kLength);
+  Tensor out(DType::kF32, {kTexts, config.width}, Device::kCuda), here(DType::kF32, out.shape());
+  const auto batch = [&] {
+    encoder.embed(on, buffers, tokens, bounds, out);
+    on.cuda->copy(here, out);
+  };
+  batch();
+  constexpr int kBatches = 20;
+  const double seconds = seconds_of(*on.cuda, [&] {
+    for (int i = 0; i < kBatches; ++i) batch();
+  });
+  fmt::print("{{\"encoder\": \"minilm\", \"texts160_s\": {:.0f}}}\n", kBatches * kTexts / seconds);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) try {
+  if (count < 2) {
+    fmt::print(stderr, "usage: gpu_answering minilm|bf16|f16|q8_0|q4_0|q4_1|q5_0|q5_1|q4_k|q5_k|q6_k [LAYERS]\n");
+    return 2;
+  }
+  const CudaDevices found = cuda_devices();
+  if (found.devices.empty()) throw Error(ExitCode::kUsage, "no GPU: {}", found.reason);
+  const CudaDevice before = found.devices.front();
+  CudaContext context;
+  Workspace workspace;
+  const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
+  if (std::string_view(arguments[1]) == "minilm") measure_encoder(on);
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K,
+                           DType::kQ5_K, DType::kQ6_K})
+    if (dtype_name(type) == arguments[1]) measure_decoder(on, type, count > 2 ? std::atoll(arguments[2]) : 32, before);
+} catch (const std::exception& fault) {
+  fmt::print(stderr, "{}\n", fault.what());
+  return 1;
+}
