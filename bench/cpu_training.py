@@ -83,7 +83,7 @@ def main() -> None:
 
 def report(dry: bool, key: str, value: float, unit: str, peer_value: float, ratio: float, limit: str, note: str) -> None:
     if dry:
-        print(f"{key}: ours {value:.2f} {unit}, peer {peer_value:.2f}, ratio {ratio:.2f} (limit {limit}); {note}", flush=True)
+        print(f"{key}: ours {value:.4g} {unit}, peer {peer_value:.4g}, ratio {ratio:.3f} (limit {limit}); {note}", flush=True)
     else:
         record(key, value, unit, "HF PEFT f32", peer_value, ratio, limit=limit, note=note)
 
