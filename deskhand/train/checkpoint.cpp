@@ -142,9 +142,13 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
     const auto at = file.metadata().find(key);
     return at == file.metadata().end() ? std::string() : at->second;
   };
-  if (metadata(kFormat) != kVersion)
-    throw Error(ExitCode::kBadInput, "{} is no checkpoint of this version: its \"{}\" is '{}', '{}' was expected", where, kFormat,
-                metadata(kFormat), kVersion);
+  if (!file.metadata().contains(kFormat))
+    throw Error(ExitCode::kBadInput, "{} is no checkpoint: its metadata hold no \"{}\"", where, kFormat);
+  if (metadata(kFormat) != kVersion)  // no damage: an older whole one must not take its place
+    throw Error(ExitCode::kUsage,
+                "{} was written by another version of deskhand, in format '{}'; this one reads format '{}': go on with that version, or "
+                "begin the run anew",
+                where, metadata(kFormat), kVersion);
   std::vector<std::pair<std::string, ConstView>> views;
   for (const StoredTensor& tensor : file.tensors().all()) views.emplace_back(tensor.name, file.view(tensor.name));
   const std::string text = metadata("state");

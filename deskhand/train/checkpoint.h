@@ -45,7 +45,8 @@ void check_identity(const TrainingState& kept, const std::map<std::string, std::
 
 void write_checkpoint(const std::filesystem::path& path, const TrainingState& state,
                       std::span<const std::pair<std::string, ConstView>> tensors);
-// Throws Error(kNotFound), or Error(kBadInput) if it is no checkpoint or its hash is not the one it says.
+// Throws Error(kNotFound); Error(kBadInput) if it is no checkpoint or its hash is not the one it says; Error(kUsage) if it is of another
+// format version.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 // checkpoints/step-00000120.safetensors
@@ -63,7 +64,7 @@ class CheckpointFolder {
     std::filesystem::path path;
     std::vector<std::string> warnings;  // damaged ones that were passed over
   };
-  // The last that is whole. Throws what has nothing to do with damage: no memory, no permission to read.
+  // The last that is whole. Throws what has nothing to do with damage: another format version, no memory, no permission to read.
   Found latest() const;
   std::filesystem::path path_of(std::int64_t step) const;
   std::vector<std::int64_t> steps() const;  // ascending

@@ -129,6 +129,27 @@ TEST_CASE("a damaged checkpoint is passed over with a warning, and what an inter
   CHECK(found.warnings[0].find("step-00000004") != std::string::npos);
 }
 
+TEST_CASE("a checkpoint of another format version ends the resuming, and no older one takes its place") {
+  const TemporaryFolder folder;
+  const Tensor weights = filled(3, 1);
+  CheckpointFolder checkpoints(folder.path(), 3);
+  for (std::int64_t step = 3; step <= 4; ++step) checkpoints.save(state_at(step), Tensors{{"w", weights.view()}});
+  std::string bytes = read_text_file(checkpoints.path_of(4));
+  const std::string version = R"("deskhand_checkpoint":")";
+  const auto at = bytes.find(version);
+  REQUIRE(at != std::string::npos);
+  bytes[at + version.size()] = '2';
+  fs::remove(checkpoints.path_of(4));
+  std::ofstream(checkpoints.path_of(4), std::ios::binary) << bytes;
+  try {
+    checkpoints.latest();
+    FAIL("it was passed over");
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::kUsage);
+    CHECK(std::string(error.what()).find("another version of deskhand, in format '2'; this one reads format '1'") != std::string::npos);
+  }
+}
+
 TEST_CASE("a damaged checkpoint of a later step does not outlive the good one that the run goes on from") {
   const TemporaryFolder folder;
   const Tensor weights = filled(3, 1);

@@ -625,6 +625,18 @@ TEST_CASE("a disk that fills up while logging or at the end: what is safe is sai
   full.resume();
   CHECK(full.adapter() == through.adapter());
   CHECK(log_of(full.root()) == log_of(through.root()));
+
+  // Full when the last thing of all is written: no half adapter, and the run is not said to be finished.
+  const auto adapter_bytes = fs::file_size(full.root() / "adapter/adapter_model.safetensors");
+  REQUIRE(adapter_bytes > fs::file_size(full.root() / "log.jsonl"));
+  fs::remove_all(full.root() / "adapter");
+  const std::string fault = limited(static_cast<rlim_t>(adapter_bytes - 1), [&] { full.resume(); });
+  CHECK(contains(fault, "adapter_model.safetensors"));
+  CHECK(contains(fault, "step-00000010.safetensors is whole: make room and resume from there"));
+  CHECK(fs::is_empty(full.root() / "adapter"));
+  CHECK(read_run_info(full.root() / "run.json").finished.empty());
+  full.resume();
+  CHECK(full.adapter() == through.adapter());
 }
 
 TEST_CASE("without validation tickets a run makes checkpoints at each epoch's end and keeps the last step") {
