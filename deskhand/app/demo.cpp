@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "deskhand/app/answering.h"
+#include "deskhand/app/shell_word.h"
 #include "deskhand/app/triage_run.h"
 #include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
@@ -26,18 +27,13 @@ struct Options {
   std::string decoder;
 };
 
-// As a shell wants it.
-std::string quoted(const std::string& argument) {
-  return argument.find(' ') == std::string::npos ? argument : "'" + argument + "'";
-}
-
 // One step of the demo is one command of the program, run as a user would run it.
 void run_command(const char* name, const Globals& globals, const std::vector<std::string>& arguments) {
   for (const Command& command : commands()) {
     if (std::string_view(command.name) != name) continue;
     std::string shown;
-    for (const auto& argument : arguments) shown += " " + quoted(argument);
-    fmt::print("\n$ deskhand --desk {} {}{}\n", quoted(globals.desk.string()), name, shown);
+    for (const auto& argument : arguments) shown += " " + shell_word(argument);
+    fmt::print("\n$ deskhand --desk {} {}{}\n", shell_word(globals.desk.string()), name, shown);
     std::fflush(stdout);
     CLI::App sub;
     const auto run = command.declare(sub, globals);
@@ -59,7 +55,8 @@ void refuse_other_desk(const fs::path& folder) {
 // What the demo trains, and what it is measured beside: the same model, raw.
 std::string evaluated_systems(const std::string& decoder) {
   const auto model = decoder.empty() || decoder == "none" ? "" : fmt::format("decoder = \"{}\"\n", decoder);
-  std::string text = fmt::format("\n[[evaluate.systems]]\nname = \"deskhand triage\"   # the raw model and the cases' votes\ndecide = \"fused\"\n{}", model);
+  std::string text = fmt::format(
+      "\n[[evaluate.systems]]\nname = \"deskhand triage\"   # the raw model and the cases' votes\ndecide = \"fused\"\n{}", model);
   for (const auto& [name, adapter] : {std::pair{"raw", ""}, {"LoRA", "lora"}, {"hybrid", "hybrid"}})
     text += fmt::format("\n[[evaluate.systems]]\nname = \"{}, no cases\"\n{}adapter = \"{}\"   # of runs/\ncases = 0\ndecide = \"model\"\n",
                         name, model, adapter);

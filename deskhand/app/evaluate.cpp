@@ -8,6 +8,7 @@
 #include "deskhand/app/evaluated_systems.h"
 #include "deskhand/app/evaluation_record.h"
 #include "deskhand/app/prediction_file.h"
+#include "deskhand/app/shell_word.h"
 #include "deskhand/app/training_runs.h"
 #include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
@@ -50,10 +51,10 @@ void check_name(const std::string& name) {
 
 // What repeats this evaluation; shown in its report.
 std::string command_of(const Desk& desk, const Options& options) {
-  std::string command = fmt::format("deskhand --desk {} evaluate --name {}", desk.folder.filename().string(), options.name);
+  std::string command = fmt::format("deskhand --desk {} evaluate --name {}", shell_word(desk.folder.filename().string()), options.name);
   const auto add = [&](const char* option, const std::string& value) {
     command += fmt::format(" {}", option);
-    if (!value.empty()) command += fmt::format(" \"{}\"", value);
+    if (!value.empty()) command += " " + shell_word(value);
   };
   for (const auto& system : options.systems) add("--systems", system);
   for (const auto& split : options.splits) add("--splits", split);

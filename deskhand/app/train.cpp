@@ -6,6 +6,7 @@
 
 #include "deskhand/app/model_hash.h"
 #include "deskhand/app/recipe.h"
+#include "deskhand/app/shell_word.h"
 #include "deskhand/app/tokenizer_files.h"
 #include "deskhand/app/training_runs.h"
 #include "deskhand/app/training_set.h"
@@ -37,10 +38,10 @@ struct Options {
 
 // The command line that goes on with this run, or does it again.
 std::string command_of(const Globals& globals, const Options& options) {
-  std::string command = fmt::format("deskhand --desk {} train {} --name {}", globals.desk.string(), options.recipe, options.name);
-  for (const std::string& setting : options.settings)
-    command += fmt::format(" --set {}", setting.find(' ') == std::string::npos ? setting : "'" + setting + "'");
-  if (!options.model.empty()) command += fmt::format(" --model {}", options.model);
+  std::string command =
+      fmt::format("deskhand --desk {} train {} --name {}", shell_word(globals.desk.string()), shell_word(options.recipe), options.name);
+  for (const std::string& setting : options.settings) command += fmt::format(" --set {}", shell_word(setting));
+  if (!options.model.empty()) command += fmt::format(" --model {}", shell_word(options.model));
   if (options.limit > 0) command += fmt::format(" --limit {}", options.limit);
   return command;
 }
@@ -293,8 +294,8 @@ void print_outcome(const Job& job, const Globals& globals, const RunFolder& fold
                outcome.first_evaluation->loss, outcome.best_evaluation->loss, outcome.best_evaluation->step,
                outcome.first_evaluation->mean_token_accuracy, outcome.best_evaluation->mean_token_accuracy);
   fmt::print("The {}: {}\n", is_full ? "model" : "adapter", result.string());
-  fmt::print("Next, what it is worth on held-out tickets: deskhand --desk {} evaluate --{} {}\n", globals.desk.string(),
-             is_full ? "decoder" : "adapter", is_full ? folder.model().string() : outcome.info.name);
+  fmt::print("Next, what it is worth on held-out tickets: deskhand --desk {} evaluate --{} {}\n", shell_word(globals.desk.string()),
+             is_full ? "decoder" : "adapter", is_full ? shell_word(folder.model().string()) : outcome.info.name);
 }
 
 // What a run that was begun before must share with this one; the checkpoint says the same of hashes, this says which setting it was.
