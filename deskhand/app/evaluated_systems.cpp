@@ -88,16 +88,7 @@ Confidence fitted_confidence(const EvaluationRun& run, EvaluationSplit& split, c
   const std::string hash = fitting_hash(split.cases, conditions), name = "confidence " + hash;
   if (const std::string kept = kept_text(split.cases, name); !kept.empty()) return read_confidence(kept);
   if (const std::string kept = weights_of_index(run.desk.database, hash); !kept.empty()) return read_confidence(kept);
-  Progress progress({.what = "fitting label weights",
-                     .unit = "tickets",
-                     .total = static_cast<std::int64_t>(split.fitting.size()),
-                     .quiet = run.globals.quiet});
-  std::size_t before = 0;
-  const Confidence confidence = triager.fit_confidence(split.fitting, [&](std::size_t done, std::size_t) {
-    progress.advance(static_cast<std::int64_t>(done - before));
-    before = done;
-  });
-  progress.finish();
+  const Confidence confidence = fit_in_parts(split.cases, hash, triager, split.fitting, run.globals.quiet);
   keep_text(split.cases, name, write_confidence(confidence));
   return confidence;
 }

@@ -1,10 +1,16 @@
 #include "deskhand/app/fitted_weights.h"
 
+#include <unordered_set>
+
 #include "deskhand/base/json.h"
+#include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
 
 namespace deskhand {
 namespace {
+
+constexpr std::size_t kBatch = 4;               // tickets heard and kept at a time
+constexpr const char* kUnfinished = "fitting";  // the name it is kept under until the weights are fitted
 
 std::string cases_hash(Database& database) {
   Sha256 hash;
@@ -19,6 +25,45 @@ std::string tickets_hash(std::span<const Ticket> tickets) {
     if (const std::string problem = problem_text(ticket); !problem.empty())
       for (const std::string& text : {ticket.id, problem, ticket.category, std::to_string(ticket.urgency)}) hash.update(text + '\0');
   return hash.finish();
+}
+
+Json evidence_json(const LabelEvidence& evidence) {
+  Json votes = Json::array();
+  for (const Vote& vote : evidence.votes) votes.push_back({vote.label, vote.similarity});
+  return {{"model", evidence.model}, {"votes", votes}};
+}
+
+LabelEvidence read_evidence(const Json& json) {
+  LabelEvidence evidence{.model = json.at("model").get<std::vector<double>>(), .votes = {}};
+  for (const Json& vote : json.at("votes")) evidence.votes.push_back({vote.at(0).get<int>(), vote.at(1).get<double>()});
+  return evidence;
+}
+
+std::string write_heard(const std::string& hash, std::span<const HeardTicket> heard) {
+  Json tickets = Json::array();
+  for (const HeardTicket& ticket : heard)
+    tickets.push_back({{"ticket_id", ticket.ticket_id},
+                       {"urgency", ticket.urgency},
+                       {"category", ticket.category},
+                       {"evidence", {evidence_json(ticket.evidence[0]), evidence_json(ticket.evidence[1])}}});
+  return write_json({{"hash", hash}, {"tickets", tickets}});
+}
+
+// Nothing where another fitting was begun since, or the text is not what was written.
+std::vector<HeardTicket> read_heard(const std::string& text, const std::string& hash) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object() || json.value("hash", "") != hash) return {};
+  try {
+    std::vector<HeardTicket> heard;
+    for (const Json& ticket : json.at("tickets"))
+      heard.push_back({.ticket_id = ticket.at("ticket_id"),
+                       .urgency = ticket.at("urgency"),
+                       .category = ticket.at("category"),
+                       .evidence = {read_evidence(ticket.at("evidence").at(0)), read_evidence(ticket.at("evidence").at(1))}});
+    return heard;
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
 }
 
 }  // namespace
@@ -51,6 +96,30 @@ std::string fitting_hash(Database& cases, const FittingConditions& conditions) {
                       identity_of(conditions.desk.import.clean),
                       static_cast<int>(conditions.desk.compute)};
   return sha256(write_json(state));
+}
+
+Confidence fit_in_parts(Database& database, const std::string& hash, const Triager& triager, std::span<const Ticket> tickets, bool quiet) {
+  std::vector<HeardTicket> heard = read_heard(kept_text(database, kUnfinished), hash);
+  std::unordered_set<std::string> ids;
+  for (const HeardTicket& ticket : heard) ids.insert(ticket.ticket_id);
+  std::vector<Ticket> left;
+  for (const Ticket& ticket : tickets)
+    if (!ids.contains(ticket.id)) left.push_back(ticket);
+  Progress progress({.what = "fitting label weights",
+                     .unit = "tickets",
+                     .total = static_cast<std::int64_t>(tickets.size()),
+                     .already = static_cast<std::int64_t>(tickets.size() - left.size()),
+                     .quiet = quiet});
+  for (std::size_t first = 0; first < left.size(); first += kBatch) {
+    const auto batch = std::span(left).subspan(first, std::min(kBatch, left.size() - first));
+    for (HeardTicket& ticket : triager.hear(batch)) heard.push_back(std::move(ticket));
+    keep_text(database, kUnfinished, write_heard(hash, heard));
+    progress.advance(static_cast<std::int64_t>(batch.size()));
+  }
+  progress.finish();
+  const Confidence confidence = triager.fit_confidence(heard);
+  keep_text(database, kUnfinished, "");
+  return confidence;
 }
 
 std::string weights_of_index(Database& desk, const std::string& fitting_hash) {

@@ -22,6 +22,10 @@ struct FittingConditions {
 // SHA-256. `cases` holds the cases that are looked up.
 std::string fitting_hash(Database& cases, const FittingConditions& conditions);
 
+// Weights from `tickets`, heard a batch at a time and kept in `database` meanwhile: what was interrupted goes on where it stopped. `hash`
+// is fitting_hash of these conditions. Ctrl-C throws and loses at most a batch.
+Confidence fit_in_parts(Database& database, const std::string& hash, const Triager& triager, std::span<const Ticket> tickets, bool quiet);
+
 // The weights that `index` fitted under these conditions; empty where it fitted others, or none.
 std::string weights_of_index(Database& desk, const std::string& fitting_hash);
 void keep_weights_of_index(Database& desk, const std::string& fitting_hash, const Confidence& confidence);

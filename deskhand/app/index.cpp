@@ -10,7 +10,6 @@
 #include "deskhand/app/model_hash.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
-#include "deskhand/base/progress.h"
 #include "deskhand/fetch/catalogue.h"
 #include "deskhand/retrieve/parquet.h"
 #include "deskhand/tickets/ticket_store.h"
@@ -46,14 +45,6 @@ void fit(Desk& desk, const Globals& globals) {
   // From the tickets to learn from, so that the test tickets stay unseen; each is judged without its own case.
   const AnswerSettings& answer = desk.settings.answer;
   const auto held_out = draw_tickets(store.all(Part::kNotTest), answer.held_out, answer.seed);
-  Progress progress(
-      {.what = "fitting label weights", .unit = "tickets", .total = static_cast<std::int64_t>(held_out.size()), .quiet = globals.quiet});
-  std::size_t before = 0;
-  const Confidence confidence = answering.triager().fit_confidence(held_out, [&](std::size_t done, std::size_t) {
-    progress.advance(static_cast<std::int64_t>(done - before));
-    before = done;
-  });
-  progress.finish();
   RetrieverSettings retrieval = desk.settings.retrieval;
   if (answering.encoder()) retrieval.encoder = answering.encoder()->id();
   const std::string& decoder = desk.settings.models.decoder;
@@ -63,6 +54,7 @@ void fit(Desk& desk, const Globals& globals) {
                                                         .model_hash = model + answering.adapter_hash(),
                                                         .shown_cases = answer.cases,
                                                         .tickets = held_out});
+  const Confidence confidence = fit_in_parts(desk.database, hash, answering.triager(), held_out, globals.quiet);
   keep_weights_of_index(desk.database, hash, confidence);
   keep_text(desk.database, "confidence_model", answering.model_id());
 }

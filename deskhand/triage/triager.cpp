@@ -288,32 +288,36 @@ std::vector<Decision> Triager::judge(std::span<const Ticket> closed) const {
   return decisions;
 }
 
-Confidence Triager::fit_confidence(std::span<const Ticket> held_out, const std::function<void(std::size_t, std::size_t)>& progress) const {
+std::vector<HeardTicket> Triager::hear(std::span<const Ticket> closed) const {
+  check_interrupt();
+  std::vector<std::string> problems, ids;
+  std::vector<HeardTicket> heard;
+  for (const Ticket& ticket : closed) {
+    if (problem_text(ticket).empty()) continue;
+    problems.push_back(problem_text(ticket));
+    ids.push_back(ticket.id);
+    heard.push_back({.ticket_id = ticket.id, .urgency = ticket.urgency, .category = ticket.category, .evidence = {}});
+  }
+  auto asks = prepare(problems, ids, true);
+  const auto answers = ask(asks);
+  std::vector<HeardTicket> told;
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    if (parts_.model && !answers[i]) continue;
+    heard[i].evidence = std::move(asks[i].evidence);
+    told.push_back(std::move(heard[i]));
+  }
+  return told;
+}
+
+Confidence Triager::fit_confidence(std::span<const HeardTicket> heard) const {
   Confidence confidence = parts_.confidence;
   std::vector<LabelExample> urgencies, categories;
   bool has_model = false;
-  const auto batch = static_cast<std::size_t>(settings_.batch);
-  for (std::size_t first = 0; first < held_out.size(); first += batch) {
-    check_interrupt();
-    const auto part = held_out.subspan(first, std::min(batch, held_out.size() - first));
-    std::vector<std::string> problems, ids;
-    std::vector<const Ticket*> tickets;
-    for (const Ticket& ticket : part) {
-      if (problem_text(ticket).empty()) continue;
-      problems.push_back(problem_text(ticket));
-      ids.push_back(ticket.id);
-      tickets.push_back(&ticket);
-    }
-    auto asks = prepare(problems, ids, true);
-    const auto answers = ask(asks);
-    for (std::size_t i = 0; i < asks.size(); ++i) {
-      if (parts_.model && !answers[i]) continue;  // a ticket the model could not read says nothing about its weight
-      has_model = has_model || answers[i].has_value();
-      if (tickets[i]->urgency >= kMinUrgency) urgencies.push_back({asks[i].evidence[0], tickets[i]->urgency - kMinUrgency});
-      if (const int truth = index_of(confidence.category.labels, tickets[i]->category); truth >= 0)
-        categories.push_back({asks[i].evidence[1], truth});
-    }
-    if (progress) progress(std::min(first + batch, held_out.size()), held_out.size());
+  for (const HeardTicket& ticket : heard) {
+    has_model = has_model || !ticket.evidence[0].model.empty();
+    if (ticket.urgency >= kMinUrgency) urgencies.push_back({ticket.evidence[0], ticket.urgency - kMinUrgency});
+    if (const int truth = index_of(confidence.category.labels, ticket.category); truth >= 0)
+      categories.push_back({ticket.evidence[1], truth});
   }
   fit(confidence.urgency, urgencies, has_model);
   fit(confidence.category, categories, has_model);

@@ -1,6 +1,7 @@
 // Triage of a ticket: cleaned as the cases were, embedded, past cases found, a model asked, its word weighed with the cases' votes. Works
 // without a decoder (votes decide, the best case's resolution stands) and without an encoder (identifiers and BM25 find the cases).
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -23,7 +24,7 @@ struct TriageSettings {
   std::int64_t shown_cases = 3;       // to the model and in the decision
   Witness witness = Witness::kFused;  // who decides the labels
   CleanSettings clean;                // as the tickets were prepared
-  float near_copy = 0.97f;            // fit_confidence: cases at least this close are left out, a new ticket has no such copy
+  float near_copy = 0.97f;            // hear, judge: cases at least this close are left out, a new ticket has no such copy
   bool mend = true;                   // a resolution that no case supports, or that repeats the ticket, gives way to the best case's
   std::int64_t batch = 4;             // tickets asked about at a time, where there are many
 };
@@ -34,6 +35,14 @@ struct TriageParts {
   TextEmbedder* embedder = nullptr;
   AnswerModel* model = nullptr;
   Confidence confidence;  // its labels are the desk's
+};
+
+// What was said of a closed ticket's labels, before anything is weighed, and what they are.
+struct HeardTicket {
+  std::string ticket_id;
+  int urgency = 0;                        // 0: not known
+  std::string category;                   // empty: not known
+  std::array<LabelEvidence, 2> evidence;  // by LabelKind
 };
 
 // The desk's labels and their shares, with default weights: urgencies 1..5, categories by name as the cases have them. Throws
@@ -55,9 +64,12 @@ class Triager {
   // They are asked about together, so give a batch at a time. Ctrl-C throws.
   std::vector<Decision> judge(std::span<const Ticket> closed) const;
 
-  // Weights and their cross-validated report from held-out tickets, by label-only passes: each ticket's own case and near copies are left
-  // out. Tickets without text or with labels the desk does not have are passed over. progress(done, total) after each batch; Ctrl-C throws.
-  Confidence fit_confidence(std::span<const Ticket> held_out, const std::function<void(std::size_t, std::size_t)>& progress = {}) const;
+  // What model and cases say of closed tickets' labels, by label-only passes: each ticket's own case and near copies are left out. Tickets
+  // without text, and those the model could not read, say nothing and are passed over. Give a batch at a time; Ctrl-C throws.
+  std::vector<HeardTicket> hear(std::span<const Ticket> closed) const;
+
+  // Weights and their cross-validated report. Labels that the desk does not have are passed over.
+  Confidence fit_confidence(std::span<const HeardTicket> heard) const;
 
   const Confidence& confidence() const { return parts_.confidence; }
 
