@@ -152,8 +152,8 @@ void warn_of_learnt(const EvaluationRun& run, const EvaluationSplit& split, cons
   const auto fitted_on = split.validation.size() + (is_weighed ? split.fitting.size() : 0);
   if (const auto count = count_of(learnt, split.validation) + (is_weighed ? count_of(learnt, split.fitting) : 0); count > 0)
     warnings.push_back(
-        fmt::format("It was trained on {} of the {} tickets that its {}temperature is fitted on: its probabilities may be too sure.", count,
-                    fitted_on, is_weighed ? "label weights and " : ""));
+        fmt::format("It was trained on {} of the {} tickets that its {}temperature {} fitted on: its probabilities may be too sure.", count,
+                    fitted_on, is_weighed ? "label weights and " : "", is_weighed ? "are" : "is"));
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ void each_key(To& to, AnyRecipe& r) {
   to.choice("loss_on", r.data.loss_on, Names{"answer", "everything"});
   to.value("max_tokens", r.data.max_tokens, 16, 1 << 20);
   to.value("validation_share", r.data.validation_share, 0, 0.9);
+  to.value("keep_apart", r.data.keep_apart);
   to.value("batch", r.data.batch, 0, 1 << 20);
   to.value("micro_batch", r.data.micro_batch, 0, 1 << 20);
   to.value("pass_tokens", r.data.pass_tokens, 16, 1 << 20);

@@ -58,6 +58,7 @@ TEST_CASE("the thesis recipes are the thesis project's settings") {
     CHECK(r->data.max_tokens == 256);
     CHECK(r->data.batch == 8);
     CHECK(r->data.micro_batch == 2);
+    CHECK_FALSE(r->data.keep_apart);
     CHECK(r->run.epochs == 2);
   }
   CHECK(lora.method == Method::kLora);

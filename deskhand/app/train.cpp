@@ -123,6 +123,8 @@ std::string about_data(const TrainingSet& set, const Recipe& recipe) {
   std::string text =
       fmt::format("{} tickets to learn from: {} to train on, {} for evaluation during training\n", grouped(set.tickets),
                   grouped(static_cast<std::int64_t>(set.training.size())), grouped(static_cast<std::int64_t>(set.validation.size())));
+  if (set.kept_apart > 0)
+    text += fmt::format("  {} kept apart: label weights and temperature are fitted on them\n", grouped(set.kept_apart));
   for (const auto& [why, tickets] : set.cannot_teach) text += fmt::format("  {} cannot teach: {}\n", grouped(tickets), why);
   if (set.cut.examples > 0)
     text += fmt::format("  {} were longer than {} tokens and were cut, {} of them in their answer; the longest had {}\n", set.cut.examples,
@@ -163,6 +165,7 @@ void dry_run(Job& job, const Globals& globals, const Options& options, const Tra
         {"train_examples", job.set.training.size()},
         {"validation_examples", job.set.validation.size()},
         {"validation_tickets", job.set.validation_tickets},
+        {"kept_apart", job.set.kept_apart},
         {"cannot_teach", faults},
         {"cut",
          {{"examples", job.set.cut.examples},

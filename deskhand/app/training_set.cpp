@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -45,8 +46,8 @@ std::vector<std::string> categories_of(std::span<const Ticket> tickets) {
 // Finds what a training prompt shows.
 class CaseFinder {
  public:
-  // pool: every case, group: its near copies, validation: rows that are shown to none, nor are their near copies.
-  CaseFinder(Desk& desk, std::span<const Ticket> pool, std::span<const std::int64_t> group, std::span<const std::size_t> validation,
+  // pool: every case, group: its near copies, not_shown: groups that are shown to none.
+  CaseFinder(Desk& desk, std::span<const Ticket> pool, std::span<const std::int64_t> group, const std::set<std::int64_t>& not_shown,
              DeskEncoder* encoder, VectorCache* cache, ThreadPool& threads)
       : pool_(pool), group_(group), cache_(cache) {
     const fs::path folder = desk.folder / "runs";
@@ -59,9 +60,7 @@ class CaseFinder {
     if (encoder) settings.encoder = encoder->id();
     retriever_.emplace(database, settings, threads);
     for (std::size_t i = 0; i < pool.size(); ++i) members_[group[i]].push_back(pool[i].id);
-    std::set<std::int64_t> groups;
-    for (const std::size_t row : validation) groups.insert(group[row]);
-    for (const std::int64_t one : groups) kept_apart_.insert(kept_apart_.end(), members_.at(one).begin(), members_.at(one).end());
+    for (const std::int64_t one : not_shown) not_shown_.insert(not_shown_.end(), members_.at(one).begin(), members_.at(one).end());
   }
 
   // Of each of these rows of the pool, best first.
@@ -80,7 +79,7 @@ class CaseFinder {
 
  private:
   std::vector<Case> find_one(std::size_t row, std::span<const float> vector, std::int64_t count) const {
-    std::vector<std::string> leave_out = kept_apart_;
+    std::vector<std::string> leave_out = not_shown_;
     const auto& copies = members_.at(group_[row]);
     leave_out.insert(leave_out.end(), copies.begin(), copies.end());
     const auto found = retriever_->similar(problem_text(pool_[row]), vector, {.count = count + kSpareCases, .leave_out = leave_out});
@@ -92,7 +91,7 @@ class CaseFinder {
 
   std::span<const Ticket> pool_;
   std::span<const std::int64_t> group_;
-  std::vector<std::string> kept_apart_;
+  std::vector<std::string> not_shown_;
   VectorCache* cache_;
   std::map<std::int64_t, std::vector<std::string>> members_;
   std::optional<Retriever> retriever_;
@@ -140,26 +139,89 @@ Rows drawn(const Rows& rows, std::int64_t limit, std::uint32_t seed) {
   return some;
 }
 
+using Groups = std::set<std::int64_t>;  // of near copies
+
+constexpr double kMostKeptApart = 0.25;  // of what can teach: a small desk's model must learn from something
+
+// The groups of the tickets that `index` and `evaluate` fit label weights and temperature on, in the order of their draw.
+Groups kept_apart(std::span<const Ticket> fitted_on, std::span<const Ticket> pool, const Rows& teaching,
+                  std::span<const std::int64_t> group, TrainingSet& set) {
+  std::map<std::string_view, std::int64_t> group_of;
+  for (std::size_t i = 0; i < pool.size(); ++i) group_of.emplace(pool[i].id, group[i]);
+  std::map<std::int64_t, std::int64_t> teaching_in;
+  for (const std::size_t row : teaching) ++teaching_in[group[row]];
+  const auto most = static_cast<std::int64_t>(kMostKeptApart * static_cast<double>(teaching.size()));
+  Groups groups;
+  std::int64_t rows = 0, learnt = 0;
+  for (const Ticket& ticket : fitted_on) {
+    const auto at = group_of.find(ticket.id);
+    if (at == group_of.end() || groups.contains(at->second)) continue;  // without a problem text, or kept with a near copy
+    const auto found = teaching_in.find(at->second);
+    const std::int64_t more = found == teaching_in.end() ? 0 : found->second;
+    if (rows + more > most) {
+      ++learnt;
+      continue;
+    }
+    groups.insert(at->second);
+    rows += more;
+  }
+  set.kept_apart = rows;
+  if (learnt > 0)
+    set.warnings.push_back(
+        fmt::format("{} of the {} tickets that label weights and temperature are fitted on are learnt from all the same: at most a quarter "
+                    "of what can teach is kept apart. Probabilities may be too sure; set answer.held_out and evaluate.validation lower.",
+                    learnt, fitted_on.size()));
+  return groups;
+}
+
 struct Parts {
   Rows training, validation;
 };
 
-// Near copies stay on one side.
-Parts parts_of(const Rows& rows, std::span<const std::int64_t> group, const Recipe& recipe, TrainingSet& set) {
-  if (recipe.data.validation_share == 0) return {rows, {}};
+// `count` of these rows, in whole groups as far as they fit: near copies stay on one side.
+Split grouped_draw(const Rows& rows, std::span<const std::int64_t> group, std::int64_t count, std::uint64_t seed) {
   std::vector<std::int64_t> groups;
   for (const std::size_t row : rows) groups.push_back(group[row]);
-  if (std::set<std::int64_t>(groups.begin(), groups.end()).size() < 2) {
-    set.warnings.push_back("No ticket is kept for evaluation during training: all that can teach are near copies of one another.");
-    return {rows, {}};
-  }
-  const Split split = grouped_split(groups, recipe.data.validation_share, static_cast<std::uint32_t>(recipe.run.seed));
-  const auto pick = [&](const std::vector<std::int64_t>& chosen) {
-    Rows picked;
-    for (const auto row : chosen) picked.push_back(rows[static_cast<std::size_t>(row)]);
-    return picked;
+  return grouped_split(groups, (static_cast<double>(count) - 0.5) / static_cast<double>(rows.size()), static_cast<std::uint32_t>(seed));
+}
+
+// Evaluated during training is first what is kept apart anyway. Near copies stay on one side.
+Parts parts_of(const Rows& teaching, std::span<const std::int64_t> group, const Groups& apart, const Recipe& recipe, std::int64_t limit,
+               TrainingSet& set) {
+  Parts parts;
+  Rows kept;
+  for (const std::size_t row : teaching) (apart.contains(group[row]) ? kept : parts.training).push_back(row);
+  const auto all = static_cast<std::int64_t>(teaching.size()), wanted = limit > 0 ? std::min(limit, all) : all;
+  auto to_evaluate = std::min(wanted - 1, static_cast<std::int64_t>(std::ceil(recipe.data.validation_share * static_cast<double>(wanted))));
+  const auto take = [&](Rows& from) {
+    const Split split = grouped_draw(from, group, to_evaluate, recipe.run.seed);
+    for (const auto row : split.test) parts.validation.push_back(from[static_cast<std::size_t>(row)]);
+    Rows left;
+    for (const auto row : split.train) left.push_back(from[static_cast<std::size_t>(row)]);
+    from = std::move(left);
+    to_evaluate -= static_cast<std::int64_t>(split.test.size());
   };
-  return {pick(split.train), pick(split.test)};
+  const auto groups_of = [&](const Rows& rows) {
+    Groups groups;
+    for (const std::size_t row : rows) groups.insert(group[row]);
+    return groups.size();
+  };
+  if (to_evaluate > 0 && (to_evaluate >= static_cast<std::int64_t>(kept.size()) || groups_of(kept) == 1)) {
+    to_evaluate -= static_cast<std::int64_t>(kept.size());
+    parts.validation = std::move(kept);
+  } else if (to_evaluate > 0) {
+    take(kept);
+    to_evaluate = 0;
+  }
+  if (to_evaluate > 0 && groups_of(parts.training) > 1)
+    take(parts.training);
+  else if (to_evaluate > 0 && parts.validation.empty())
+    set.warnings.push_back("No ticket is kept for evaluation during training: all that can teach are near copies of one another.");
+  parts.training =
+      drawn(parts.training, limit > 0 ? std::max<std::int64_t>(1, wanted - static_cast<std::int64_t>(parts.validation.size())) : 0,
+            static_cast<std::uint32_t>(recipe.run.seed));
+  std::sort(parts.validation.begin(), parts.validation.end());
+  return parts;
 }
 
 }  // namespace
@@ -169,25 +231,29 @@ TrainingSet make_training_set(Desk& desk, const Recipe& recipe, const TrainingSc
   TrainingSet set;
   std::vector<Ticket> pool = tickets_to_learn_from(desk);
   set.tickets = static_cast<std::int64_t>(pool.size());
+  const AnswerSettings& answer = desk.settings.answer;
+  const auto fitted_on = draw_tickets(pool, recipe.data.keep_apart ? answer.held_out + desk.settings.evaluate.validation : 0, answer.seed);
   const auto empty = std::erase_if(pool, [](const Ticket& ticket) { return problem_text(ticket).empty(); });
   const TrainingTextSettings settings{.format = recipe.data.format,
                                       .loss_on = recipe.data.loss_on,
                                       .max_tokens = recipe.data.max_tokens,
                                       .prompt = prompt_settings(desk.settings, categories_of(pool))};
-  const Rows teaching =
-      drawn(teaching_rows(pool, settings, static_cast<std::int64_t>(empty), set), scope.limit, static_cast<std::uint32_t>(recipe.run.seed));
+  const Rows teaching = teaching_rows(pool, settings, static_cast<std::int64_t>(empty), set);
   const std::vector<std::int64_t> group = near_copy_groups(problem_texts(pool), threads);
-  const Parts parts = parts_of(teaching, group, recipe, set);
+  const Groups apart = kept_apart(fitted_on, pool, teaching, group, set);
+  const Parts parts = parts_of(teaching, group, apart, recipe, scope.limit, set);
+  Groups not_shown = apart;
+  for (const std::size_t row : parts.validation) not_shown.insert(group[row]);
 
   for (const std::size_t row : parts.training) set.training_tickets.push_back(pool[row].id);
   for (const std::size_t row : parts.validation) set.validation_tickets.push_back(pool[row].id);
   const bool shows_cases = recipe.data.format == TrainingFormat::kTriage && recipe.data.cases > 0;
   std::optional<CaseFinder> finder;
-  if (shows_cases) finder.emplace(desk, pool, group, parts.validation, encoder, cache, threads);
+  if (shows_cases) finder.emplace(desk, pool, group, not_shown, encoder, cache, threads);
   Progress progress({.what = "writing training texts",
                      .unit = "tickets",
-                     .total = static_cast<std::int64_t>(teaching.size()),
-                     .quiet = scope.quiet || teaching.size() < 8 * kChunk});
+                     .total = static_cast<std::int64_t>(parts.training.size() + parts.validation.size()),
+                     .quiet = scope.quiet || parts.training.size() < 8 * kChunk});
   const auto write = [&](const Rows& rows) {
     std::vector<Example> examples;
     for (std::size_t first = 0; first < rows.size(); first += kChunk) {

@@ -48,6 +48,7 @@ struct DataSettings {
   LossOn loss_on = LossOn::kAnswer;
   std::int32_t max_tokens = 1024;   // of one example
   double validation_share = 0.05;   // of the tickets to learn from, kept for evaluation during training
+  bool keep_apart = true;           // tickets that label weights and temperature are fitted on are not learnt from
   std::int32_t batch = 16;          // examples of one optimizer step; 0: step_passes full passes
   std::int32_t micro_batch = 0;     // the most examples of one pass; 0: as many as fit
   std::int32_t pass_tokens = 2048;  // the most tokens of one pass

@@ -551,12 +551,31 @@ class Training(Folder):
         self.fails(2, "no linear layer 'z_proj'", "--desk", self.desk, "train", "lora", *self.QUICK, "--set", 'lora.targets=["z_proj"]')
         self.assertFalse((self.desk / "runs" / "lora" / "run.json").exists(), "what is refused leaves no run behind")
         self.change('decoder = "', 'decoder = "" # "')
+        self.assertEqual(plan["kept_apart"], len(kept_apart), "what label weights are fitted on is evaluated on while training")
+        self.assertRegex(" ".join(plan["warnings"]), r"\d+ of the 20 tickets that label weights and temperature are fitted on are learnt from all the same")
         self.fails(2, "names no decoder", "--desk", self.desk, "train", "lora")
 
     def test_tickets_that_cannot_teach_are_counted_and_too_few_are_refused(self):
         row = lambda number, problem, solution: f"{number},,ERP,Stock,Error,,,,3,{problem},{solution},,A1,A"
         self.desk_to_train([row(1, "the printer is on fire", "water"), row(2, "screen of the till stays dark", ""), row(3, "rows of the budget vanish", "")])
         text = self.fails(3, r"can teach, there are .*no resolution; wanted are at least 2", "--desk", self.desk, "train", "lora").stderr
+    def test_what_label_weights_and_temperature_are_fitted_on_is_not_learnt_from(self):
+        self.desk_to_train()
+        self.change("held_out = 30", "held_out = 1")
+        self.change("validation = 40", "validation = 1")
+        self.train("lora", *self.QUICK, "--name", "apart")
+        self.train("lora", *self.QUICK, "--set", "data.keep_apart=false", "--set", "data.validation_share=0", "--name", "everything")
+        told = {}
+        for run_name in ("apart", "everything"):
+            run("--desk", self.desk, "evaluate", "--adapter", run_name, "--limit", "2", "--splits", "none", "--name", run_name, "--systems", "deskhand triage")
+            systems = json.loads((self.desk / "evaluations" / run_name / "report/metrics.json").read_text())["splits"][0]["systems"]
+            told[run_name] = " ".join(next(one for one in systems if one["identity"]["name"] == "deskhand triage")["warnings"])
+        self.assertIn("It was trained on 2 of the 2 tickets that its label weights and temperature are fitted on", told["everything"])
+        self.assertNotIn("It was trained on", told["apart"])
+        plan = json.loads(self.train("lora", *self.QUICK, "--limit", 10, "--dry-run", "--json").stdout)
+        self.assertLessEqual(plan["train_examples"] + plan["validation_examples"], 10)
+        self.assertFalse(plan["warnings"])
+
         self.assertNotIn("fire", text)
 
 
