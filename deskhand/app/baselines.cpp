@@ -5,6 +5,7 @@
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
+#include "deskhand/base/stopwatch.h"
 #include "deskhand/classify/text_classifier.h"
 #include "deskhand/triage/triager.h"
 
@@ -110,6 +111,8 @@ class Baseline {
  public:
   Baseline(const EvaluationRun& run, const EvaluationSplit& split) : run_(run), split_(split), urgencies_(urgency_names()) {}
 
+  double answering_s() const { return answering_s_; }  // so far, what was learnt from counted out
+
   // Answers to `asked`, learnt from the split's training tickets but those of `without`.
   std::vector<Prediction> majority(std::span<const Ticket> asked, std::span<const Ticket> without) const {
     const Texts learnt = texts_of(split_.train, without);
@@ -122,6 +125,7 @@ class Baseline {
       return known > 0 ? smoothed_prior(counts) : std::vector<double>();
     };
     const auto urgency = shares(urgencies_, urgency_label), category = shares(split_.categories, category_label);
+    const AnsweringTime answering(*this);
     auto predictions = blank(asked);
     for (Prediction& prediction : predictions) set_labels(prediction, urgency, category, split_.categories);
     return predictions;
@@ -140,12 +144,15 @@ class Baseline {
       if (without.empty()) penalties_.push_back(classifier.C());
       ++labels_seen;
       classes = classifier.classes();
+      const AnsweringTime answering(*this);
       return classifier.predict_proba(questions.problems);
     };
     auto predictions = labelled(asked, learnt, fit);
     TfidfVectorizer vectorizer({.max_ngram = 2, .sublinear_tf = true});
-    const SparseRows rows = vectorizer.fit(learnt.problems), queries = vectorizer.transform(questions.problems);
+    const SparseRows rows = vectorizer.fit(learnt.problems);
     const NearestRows index(rows);
+    const AnsweringTime answering(*this);
+    const SparseRows queries = vectorizer.transform(questions.problems);
     for (std::size_t i = 0; i < predictions.size(); ++i) {
       std::vector<std::pair<const Ticket*, double>> nearest;
       for (const NearRow& row : index.nearest(queries.row(static_cast<std::int64_t>(i)), kNearest))
@@ -171,9 +178,12 @@ class Baseline {
       for (const auto row : rows) picked.insert(picked.end(), row_of(vectors, row).begin(), row_of(vectors, row).end());
       const auto model = LogisticRegression::fit(RowsView(picked, width), truths, {.C = kDensePenalty}, run_.engine.pool);
       classes = model.classes();
+      const AnsweringTime answering(*this);
       return model.predict_proba(RowsView(questions, width));
     };
     auto predictions = labelled(asked, learnt, fit);
+    answering_s_ += embedding_s(asked);
+    const AnsweringTime answering(*this);
     for (std::size_t i = 0; i < predictions.size(); ++i) {
       std::vector<std::pair<const Ticket*, double>> nearest;
       for (std::size_t t = 0; t < learnt.tickets.size(); ++t) {
@@ -193,6 +203,30 @@ class Baseline {
 
  private:
   static constexpr std::int64_t kNearest = 10;
+  // Its time is counted as answering.
+  class AnsweringTime {
+   public:
+    explicit AnsweringTime(const Baseline& baseline) : baseline_(baseline) {}
+    ~AnsweringTime() { baseline_.answering_s_ += watch_.seconds(); }
+    AnsweringTime(const AnsweringTime&) = delete;
+    AnsweringTime& operator=(const AnsweringTime&) = delete;
+
+   private:
+    const Baseline& baseline_;
+    Stopwatch watch_;
+  };
+
+  // What the vectors of these texts would take if none were kept: by some of them.
+  double embedding_s(std::span<const Ticket> asked) const {
+    constexpr std::size_t kTimed = 16;
+    std::vector<std::string> problems;
+    for (const Ticket& ticket : asked.first(std::min(kTimed, asked.size()))) problems.push_back(problem_text(ticket));
+    if (problems.empty()) return 0;
+    const Stopwatch watch;
+    run_.encoder->embedder().embed(problems);
+    return watch.seconds() * static_cast<double>(asked.size()) / static_cast<double>(problems.size());
+  }
+
   static std::string category_label(const Ticket& ticket) { return ticket.category; }
 
   template <class Fit>
@@ -208,6 +242,7 @@ class Baseline {
   const EvaluationRun& run_;
   const EvaluationSplit& split_;
   std::vector<std::string> urgencies_;
+  mutable double answering_s_ = 0;
   mutable std::vector<double> penalties_;  // C of TF-IDF's regressions, one a label kind that has truths
 };
 
@@ -237,7 +272,7 @@ std::vector<EvaluatedSystem> run_baselines(const EvaluationRun& run, EvaluationS
     EvaluatedSystem system;
     system.answers.identity = {.name = name, .kind = "baseline", .description = description, .data_hash = split.data_hash};
     if (run.encoder) system.answers.identity.model_hash = run.encoder->id().hash;
-    system.key = sha256(fmt::format("baseline 1\n{}\n{}\n{}", name, split.data_hash, system.answers.identity.model_hash));
+    system.key = sha256(fmt::format("baseline 2\n{}\n{}\n{}", name, split.train_hash, system.answers.identity.model_hash));
     system.answers.predictions = std::move(test);
     system.answers.validation = std::move(validation);
     for (const Ticket& ticket : split.validation) system.answers.validation_truth.push_back(held_out(ticket));
@@ -247,7 +282,10 @@ std::vector<EvaluatedSystem> run_baselines(const EvaluationRun& run, EvaluationS
   for (const auto& [name, description, answer, needs_encoder] : kKinds) {
     if (needs_encoder && !run.vectors) continue;
     check_interrupt();
+    const double before = baseline.answering_s();
     auto test = (baseline.*answer)(split.test, {});
+    const double seconds = (baseline.answering_s() - before) / static_cast<double>(test.size());
+    for (Prediction& prediction : test) prediction.seconds = seconds;
     auto validation = split.validation.empty() ? std::vector<Prediction>() : (baseline.*answer)(split.validation, split.validation);
     add(name, description, std::move(test), std::move(validation));
   }

@@ -186,8 +186,9 @@ void evaluate(const Globals& globals, Options options) {
     const std::string& name = split.name;
     std::vector<EvaluatedSystem> systems = run_baselines(run, split);
     for (const SystemSettings& system : settings) {
-      // Language models take seconds a ticket: they are measured on the desk's own split alone, unless more is asked for.
-      if (name != "desk" && (!options.all_splits || !system.predictions.empty())) continue;
+      // Language models take seconds a ticket, and a file's answers may have been made for one split: they are measured on the desk's own
+      // alone, unless more is asked for.
+      if (name != "desk" && !options.all_splits) continue;
       systems.push_back(system.predictions.empty() ? run_decoder(run, split, system) : read_system(run, split, system));
     }
     compare_resolutions(run, split, systems);
@@ -239,7 +240,8 @@ std::function<void()> declare_evaluate(CLI::App& sub, const Globals& globals) {
       ->check(CLI::Range(1, 1000000000));
   options->models_named.declare(sub, "another model than desk.toml's, where it names no systems; none: the baselines alone");
   sub.add_flag("!--no-models", options->models, "the baselines alone, in seconds");
-  sub.add_flag("--all-splits", options->all_splits, "run the language models on every split, not on the desk's own alone");
+  sub.add_flag("--all-splits", options->all_splits,
+               "measure language models and files of predictions on every split, not on the desk's own alone");
   sub.add_flag("!--no-texts", options->texts, "leave the tickets' texts out of the report");
   sub.add_flag("--redo", options->redo, "ask the models again, also where their answers are kept");
   sub.add_flag("--force", options->force, "measure anew under a name that is there");

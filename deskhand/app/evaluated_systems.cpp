@@ -32,8 +32,9 @@ std::int64_t rank_of_category(const std::vector<std::string>& categories, const 
   return at == categories.end() || *at != category ? -1 : at - categories.begin();
 }
 
-Prediction prediction_of(const Decision& decision, const std::string& ticket_id, const std::vector<std::string>& categories) {
-  Prediction prediction{.ticket_id = ticket_id,
+Prediction prediction_of(const Decision& decision, const Ticket& ticket, const std::vector<std::string>& categories) {
+  Prediction prediction{.ticket_id = ticket.id,
+                        .ticket_hash = hash_of(ticket),
                         .urgency = decision.urgency,
                         .category = decision.category,
                         .resolution = decision.resolution,
@@ -102,12 +103,24 @@ std::vector<Ticket> not_kept(std::span<const Ticket> tickets, std::span<const Pr
   return left;
 }
 
-// Only of tickets asked about now: an earlier evaluation may have asked about more.
-std::vector<Prediction> only(std::vector<Prediction> predictions, std::span<const Ticket> tickets) {
-  std::unordered_set<std::string_view> ids;
-  for (const Ticket& ticket : tickets) ids.insert(ticket.id);
-  std::erase_if(predictions, [&](const Prediction& prediction) { return !ids.contains(prediction.ticket_id); });
+// What is kept of these very tickets: an earlier evaluation may have asked about others, or before their texts or labels were changed.
+std::vector<Prediction> kept_of(const EvaluationRun& run, const std::string& key, PredictionPart part, std::span<const Ticket> tickets) {
+  if (run.redo) return {};
+  std::unordered_map<std::string_view, std::string> hashes;
+  for (const Ticket& ticket : tickets) hashes.emplace(ticket.id, hash_of(ticket));
+  std::vector<Prediction> predictions = run.store.load(key, part);
+  std::erase_if(predictions, [&](const Prediction& prediction) {
+    const auto at = hashes.find(prediction.ticket_id);
+    return at == hashes.end() || at->second != prediction.ticket_hash;
+  });
   return predictions;
+}
+
+// What its answers depend on is the tickets learnt from; each answer names the ticket it was given to.
+void put_system(const EvaluationRun& run, const EvaluationSplit& split, const EvaluatedSystem& system) {
+  SystemIdentity identity = system.answers.identity;
+  identity.data_hash = split.train_hash;
+  run.store.put_system(system.key, identity);
 }
 
 }  // namespace
@@ -186,11 +199,11 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
         sha256(fmt::format("{}\n{}\n{}\n{}", default_instruction(prompt), name_of(prompt.style), prompt.max_prompt_tokens, settings.cases));
   const RetrieverSettings retrieval = retrieval_settings(run);
   const AnswerSettings& answer = desk.answer;
-  Json state = {"decoder 2",
+  Json state = {"decoder 3",
                 DESKHAND_VERSION,
                 identity.model_hash,
                 identity.prompt_hash,
-                split.data_hash,
+                split.train_hash,
                 retrieval_state(retrieval),
                 settings.cases,
                 std::string(name_of(settings.decide)),
@@ -204,13 +217,10 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                 static_cast<int>(desk.compute)};
   if (has_adapter) state.push_back(identity.adapter_hash);
   system.key = sha256(write_json(state));
-  run.store.put_system(system.key, identity);
+  put_system(run, split, system);
 
-  std::vector<Prediction> test, validation;
-  if (!run.redo) {
-    test = run.store.load(system.key, PredictionPart::kTest);  // the key names the held-out tickets too
-    validation = only(run.store.load(system.key, PredictionPart::kValidation), split.validation);
-  }
+  std::vector<Prediction> test = kept_of(run, system.key, PredictionPart::kTest, split.test),
+                          validation = kept_of(run, system.key, PredictionPart::kValidation, split.validation);
   const auto test_left = not_kept(split.test, test), validation_left = not_kept(split.validation, validation);
   if (!test_left.empty() || !validation_left.empty()) {
     forget_peak_memory();
@@ -248,7 +258,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
       failed += decision.model_failed;
       // A system that is the model alone has no answer then: the cases' votes must not be taken for its word.
       if (decision.model_failed && settings.decide == Witness::kModel) return;
-      test.push_back(prediction_of(decision, test_left[i].id, split.categories));
+      test.push_back(prediction_of(decision, test_left[i], split.categories));
       if (!decision.model_failed) run.store.put(system.key, PredictionPart::kTest, {&test.back(), 1});
     });
     if (failed > 0) system.answers.warnings.push_back(fmt::format("{} tickets got no answer from the language model", failed));
@@ -257,7 +267,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
       const auto judged = triager.judge(part);
       std::vector<Prediction> told;
       for (std::size_t i = 0; i < judged.size(); ++i)
-        if (!judged[i].model_failed) told.push_back(prediction_of(judged[i], part[i].id, split.categories));
+        if (!judged[i].model_failed) told.push_back(prediction_of(judged[i], part[i], split.categories));
       run.store.put(system.key, PredictionPart::kValidation, told);
       validation.insert(validation.end(), told.begin(), told.end());
       progress.advance(static_cast<std::int64_t>(part.size()));
@@ -281,50 +291,67 @@ EvaluatedSystem read_system(const EvaluationRun& run, const EvaluationSplit& spl
                              .data_hash = split.data_hash};
   system.answers.predictions = read_predictions(settings.predictions);
   system.key = sha256(
-      fmt::format("file 2\n{}\n{}\n{}", system.answers.identity.model_hash, split.data_hash, run.encoder ? run.encoder->id().hash : ""));
-  run.store.put_system(system.key, system.answers.identity);
+      fmt::format("file 3\n{}\n{}\n{}", system.answers.identity.model_hash, split.train_hash, run.encoder ? run.encoder->id().hash : ""));
+  if (split.name != "desk")
+    system.answers.warnings.push_back(
+        "Which tickets this system learnt from is not known here: where some of them are held out on this split, its figures flatter it.");
   return system;
 }
 
 void compare_resolutions(const EvaluationRun& run, const EvaluationSplit& split, std::span<EvaluatedSystem> systems) {
-  std::unordered_map<std::string, std::string> truth;
-  for (const Ticket& ticket : split.test) truth.emplace(ticket.id, resolution_text(ticket));
-  std::vector<TextPair> pairs;
-  std::vector<Prediction*> places;
-  for (EvaluatedSystem& system : systems) {
+  struct Compared {
+    std::size_t system;
+    Prediction* prediction;
+    TextPair texts;
+  };
+  std::unordered_map<std::string_view, const Ticket*> asked;
+  for (const Ticket& ticket : split.test) asked.emplace(ticket.id, &ticket);
+  std::vector<Compared> left;
+  for (std::size_t s = 0; s < systems.size(); ++s) {
+    EvaluatedSystem& system = systems[s];
     // What was measured in an earlier evaluation of the same answers stands.
     std::unordered_map<std::string, Prediction> kept;
-    if (!run.redo)
-      for (Prediction& prediction : run.store.load(system.key, PredictionPart::kTest))
-        kept.emplace(prediction.ticket_id, std::move(prediction));
+    for (Prediction& prediction : kept_of(run, system.key, PredictionPart::kTest, split.test))
+      kept.emplace(prediction.ticket_id, std::move(prediction));
+    std::unordered_set<std::string_view> ids;
+    std::vector<Prediction> known;
     for (Prediction& prediction : system.answers.predictions) {
-      const auto found = truth.find(prediction.ticket_id);
-      if (!run.encoder || found == truth.end() || found->second.empty() || prediction.resolution.empty()) continue;
+      const auto found = asked.find(prediction.ticket_id);
+      if (!ids.insert(prediction.ticket_id).second || found == asked.end()) continue;  // of two answers to a ticket the first counts
+      prediction.ticket_hash = hash_of(*found->second);
+      const std::string truth = resolution_text(*found->second);
       const auto earlier = kept.find(prediction.ticket_id);
       if (earlier != kept.end() && earlier->second.resolution == prediction.resolution) prediction.similarity = earlier->second.similarity;
-      if (prediction.similarity) continue;
-      pairs.push_back({prediction.resolution, found->second});
-      places.push_back(&prediction);
+      const bool is_compared = run.encoder && !truth.empty() && !prediction.resolution.empty();
+      if (is_compared && !prediction.similarity)
+        left.push_back({s, &prediction, {prediction.resolution, truth}});
+      else if (!prediction.model_failed)
+        known.push_back(prediction);
     }
+    put_system(run, split, system);
+    run.store.put(system.key, PredictionPart::kTest, known);
   }
-  constexpr std::size_t kChunk = 256;
+  constexpr std::size_t kChunk = 256;  // compared and kept at a time
+  // What several systems answered to one ticket is compared together: the truth is read once.
+  std::stable_sort(left.begin(), left.end(),
+                   [](const Compared& a, const Compared& b) { return a.prediction->ticket_id < b.prediction->ticket_id; });
   Progress progress({.what = fmt::format("comparing resolutions, split {}", split.name),
                      .unit = "answers",
-                     .total = static_cast<std::int64_t>(pairs.size()),
-                     .quiet = run.globals.quiet || pairs.size() < kChunk});
-  for (std::size_t first = 0; first < pairs.size(); first += kChunk) {
-    const auto part = std::span(pairs).subspan(first, std::min(kChunk, pairs.size() - first));
-    const auto similarities = encoder_similarity(run.encoder->embedder(), run.engine.backend, part);
-    for (std::size_t i = 0; i < part.size(); ++i) places[first + i]->similarity = similarities[i];
+                     .total = static_cast<std::int64_t>(left.size()),
+                     .quiet = run.globals.quiet || left.size() < kChunk});
+  for (std::size_t first = 0; first < left.size(); first += kChunk) {
+    const auto part = std::span(left).subspan(first, std::min(kChunk, left.size() - first));
+    std::vector<TextPair> pairs;
+    for (const Compared& one : part) pairs.push_back(one.texts);
+    const auto similarities = encoder_similarity(run.encoder->embedder(), run.engine.backend, pairs);
+    std::vector<std::vector<Prediction>> compared(systems.size());
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      part[i].prediction->similarity = similarities[i];
+      if (!part[i].prediction->model_failed) compared[part[i].system].push_back(*part[i].prediction);
+    }
+    for (std::size_t s = 0; s < systems.size(); ++s)
+      if (!compared[s].empty()) run.store.put(systems[s].key, PredictionPart::kTest, compared[s]);
     progress.advance(static_cast<std::int64_t>(part.size()));
-  }
-  for (const EvaluatedSystem& system : systems) {
-    run.store.put_system(system.key, system.answers.identity);
-    std::vector<Prediction> first_of_each;
-    std::unordered_set<std::string_view> ids;
-    for (const Prediction& prediction : system.answers.predictions)
-      if (!prediction.model_failed && ids.insert(prediction.ticket_id).second) first_of_each.push_back(prediction);
-    run.store.put(system.key, PredictionPart::kTest, first_of_each);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <unordered_set>
+
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
@@ -47,9 +49,13 @@ EvaluationRecord load_evaluation(Desk& desk, const std::string& wanted) {
     kept.at("categories").get_to(split.categories);
     for (const auto& id : kept.at("tickets"))
       if (const auto ticket = tickets.find(id.get<std::string>())) split.tickets.push_back(held_out(*ticket));
-    for (std::size_t s = 0; s < result.systems.size(); ++s)
-      split.systems.push_back({.identity = result.systems[s].identity,
-                               .predictions = store.load(kept.at("systems").at(s).get<std::string>(), PredictionPart::kTest)});
+    std::unordered_set<std::string_view> ids;
+    for (const HeldOutTicket& ticket : split.tickets) ids.insert(ticket.id);
+    for (std::size_t s = 0; s < result.systems.size(); ++s) {
+      auto predictions = store.load(kept.at("systems").at(s).get<std::string>(), PredictionPart::kTest);
+      std::erase_if(predictions, [&](const Prediction& one) { return !ids.contains(one.ticket_id); });  // asked about by other evaluations
+      split.systems.push_back({.identity = result.systems[s].identity, .predictions = std::move(predictions)});
+    }
     record.splits.push_back(std::move(split));
   }
   return record;

@@ -53,19 +53,28 @@ Leakage leakage_of(const EvaluationSplit& split, ThreadPool& pool) {
   return leakage;
 }
 
-std::string hash_of(const std::vector<Ticket>& train, const std::vector<Ticket>& test) {
+void update(Sha256& hash, const Ticket& ticket) {
+  for (const std::string& text :
+       {ticket.id, problem_text(ticket), resolution_text(ticket), ticket.category, std::to_string(ticket.urgency)})
+    hash.update(text + '\0');
+}
+
+std::string hash_of(std::initializer_list<const std::vector<Ticket>*> parts) {
   Sha256 hash;
-  for (const auto* part : {&train, &test}) {
-    for (const Ticket& ticket : *part)
-      for (const std::string& text :
-           {ticket.id, problem_text(ticket), resolution_text(ticket), ticket.category, std::to_string(ticket.urgency)})
-        hash.update(text + '\0');
+  for (const auto* part : parts) {
+    for (const Ticket& ticket : *part) update(hash, ticket);
     hash.update("|");
   }
   return hash.finish();
 }
 
 }  // namespace
+
+std::string hash_of(const Ticket& ticket) {
+  Sha256 hash;
+  update(hash, ticket);
+  return hash.finish();
+}
 
 HeldOutTicket held_out(const Ticket& ticket) {
   return {.id = ticket.id,
@@ -121,7 +130,8 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
     if (!ticket.category.empty()) categories.insert(ticket.category);
   split.categories.assign(categories.begin(), categories.end());
   split.leakage = leakage_of(split, pool);
-  split.data_hash = hash_of(split.train, split.test);
+  split.train_hash = hash_of({&split.train});
+  split.data_hash = hash_of({&split.train, &split.test});
   fill_cases(split.cases, split.train, encoder, cache);
   return split;
 }

@@ -22,8 +22,8 @@ struct EvaluationSplit {
   std::vector<Ticket> validation;       // others of train, that the temperature is fitted on
   std::vector<std::string> categories;  // of train, sorted
   Leakage leakage;
-  Database cases;         // of train, with vectors where there is an encoder
-  std::string data_hash;  // SHA-256 of the cases and the held-out tickets
+  Database cases;                     // of train, with vectors where there is an encoder
+  std::string train_hash, data_hash;  // SHA-256 of the tickets learnt from; of these and the held-out ones
   std::vector<std::string> warnings;
 
   // The vectors of `tickets`' problems; empty without an encoder.
@@ -42,5 +42,6 @@ EvaluationSplit make_evaluation_split(Desk& desk, const std::string& name, const
                                       VectorCache* cache, ThreadPool& pool);
 
 HeldOutTicket held_out(const Ticket& ticket);
+std::string hash_of(const Ticket& ticket);  // SHA-256 of its id, what systems see of it, and the truth
 
 }  // namespace deskhand

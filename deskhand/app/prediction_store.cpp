@@ -19,6 +19,7 @@ std::optional<T> optional_of(const Json& json) {
 
 std::string write_prediction(const Prediction& p) {
   Json json = {{"ticket_id", p.ticket_id},
+               {"ticket_hash", p.ticket_hash},
                {"urgency", p.urgency},
                {"category", p.category},
                {"resolution", p.resolution},
@@ -48,6 +49,7 @@ Prediction read_prediction(std::string_view text, std::string_view where) {
   try {
     Prediction p;
     json.at("ticket_id").get_to(p.ticket_id);
+    p.ticket_hash = json.value("ticket_hash", "");  // versions before this one kept none
     json.at("urgency").get_to(p.urgency);
     json.at("category").get_to(p.category);
     json.at("resolution").get_to(p.resolution);

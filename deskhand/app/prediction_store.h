@@ -1,5 +1,6 @@
 // Predictions of evaluated systems in the desk's database: kept as they are made, so that an interrupted evaluation goes on where it
-// stopped and a second one reuses what did not change. A system is found by its key, the SHA-256 of everything its answers depend on.
+// stopped and a second one reuses what did not change, on however many of the tickets either is measured. A system is found by its key, the
+// SHA-256 of everything its answers depend on but the ticket that is asked about; that one's hash stands with the prediction.
 #pragma once
 #include <optional>
 #include <span>

@@ -227,7 +227,7 @@ std::vector<Measure> measure_table(const MeasureSettings& settings) {
        nullptr,
        false,
        "the system looks at no cases"},
-      {{"seconds", "Seconds a ticket", "Cost", "Time to answer, without loading.", "s", kDown},
+      {{"seconds", "Seconds a ticket", "Cost", "Time to answer, without loading and learning.", "s", kDown},
        [](M m) { return &m.seconds; },
        nullptr,
        false,

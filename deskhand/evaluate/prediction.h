@@ -32,8 +32,9 @@ struct EncoderSimilarity {
 
 struct Prediction {
   std::string ticket_id;
-  int urgency = 0;       // 1..5; 0: none given, which counts as wrong
-  std::string category;  // empty: none given, which counts as wrong
+  std::string ticket_hash;  // SHA-256 of the ticket's texts and labels as they were asked about; empty: not told
+  int urgency = 0;          // 1..5; 0: none given, which counts as wrong
+  std::string category;     // empty: none given, which counts as wrong
   std::string resolution;
   std::vector<double> urgency_probabilities;    // (5), sum 1; empty: not told
   std::vector<double> category_probabilities;   // (categories of the evaluation), sum 1; empty: not told

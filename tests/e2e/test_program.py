@@ -289,6 +289,9 @@ class Evaluation(Folder):
             self.assertEqual([one["identity"]["name"] for one in split["systems"]], ["majority", "kNN votes", "TF-IDF + LR"])
             self.assertEqual(split["leakage"]["test"], split["test"])
             self.assertEqual({row["method"] for row in split["retrieval"]}, set(), "without an encoder nothing tells relevant cases")
+        for system in ("majority", "kNN votes", "TF-IDF + LR"):
+            self.assertLess(self.value(figures, system, "seconds")["value"], 1, "a baseline's time to answer is told")
+        self.assertGreater(self.value(figures, "TF-IDF + LR", "seconds")["value"], self.value(figures, "majority", "seconds")["value"])
         self.assertLess(self.value(figures, "majority", "category_accuracy")["value"], self.value(figures, "TF-IDF + LR", "category_accuracy")["value"])
         self.assertNotIn("NaN", (self.desk / "evaluations/first/report/metrics.json").read_text())
         rows = read_csv(self.desk / "evaluations/first/results/tf_idf_lr_results.csv")
@@ -335,6 +338,88 @@ class Evaluation(Folder):
         self.assertIn("note: The two were not measured on the same data", run("--desk", self.desk, "compare", "a", "less").stdout)
         told = json.loads(run("--desk", self.desk, "--json", "compare", "a", "less").stdout)
         self.assertEqual(sorted(told), ["a", "b", "differences", "notes"])
+
+    def test_answers_made_elsewhere_are_measured_on_every_split_where_that_is_asked_for(self):
+        self.desk_to_measure()
+        with sqlite3.connect(self.desk / "desk.db") as database:
+            rows = database.execute("SELECT id, urgency, category, solution FROM tickets ORDER BY id").fetchall()
+        everything = self.folder / "everything.csv"
+        with open(everything, "w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([["ticket_id", "urgency", "category", "resolution"], *rows])
+        run("--desk", self.desk, "evaluate", "--name", "own", "--splits", "time", "--predictions", f"other={everything}")
+        run("--desk", self.desk, "evaluate", "--name", "all", "--splits", "time", "--all-splits", "--predictions", f"other={everything}")
+        systems = lambda split: {one["identity"]["name"]: one for one in split["systems"]}
+        own, every = self.figures("own")["splits"], self.figures("all")["splits"]
+        self.assertEqual(["other" in systems(split) for split in own], [True, False])
+        self.assertEqual(["other" in systems(split) for split in every], [True, True])
+        self.assertEqual([self.value(self.figures("all"), "other", "category_accuracy", split)["value"] for split in (0, 1)], [1, 1])
+        told = [" ".join(systems(split)["other"]["warnings"]) for split in every]
+        self.assertNotIn("Which tickets this system learnt from", told[0])
+        self.assertIn("Which tickets this system learnt from is not known here", told[1])
+
+    def test_a_ticket_that_a_model_cannot_read_is_wrong_for_the_model_alone_and_answered_by_votes_in_triage(self):
+        tiny_model.write_model(self.folder / "tiny", SOURCE / "tests/golden", positions=2048, tied=True)
+        header = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
+        table = self.folder / "tickets.csv"
+        problem = lambda i: f"printer number {i} of floor {i} fails with smoke" + (" and a very long story follows" * 400 if i == 11 else "")
+        table.write_text("\n".join([header, *(f"{i},,ERP,{'Stock' if i % 2 else 'Sales'},Error,{i:02}/01/2024,,s,{1 + i % 3},{problem(i)},replace part {i},r,A1,A" for i in range(1, 13))]) + "\n")
+        self.new_desk(tickets=table, history=None)
+        for what, by in ((f'encoder = "{ENCODER}"', 'encoder = ""'), (f'decoder = "{DECODER}"', f'decoder = "{self.folder / "tiny"}"'), ("test_share = 0.05", "test_share = 0.25"),
+                         ('method = "random"', 'method = "time"'), ("held_out = 30", "held_out = 2"), ("validation = 40", "validation = 2"), ("resamples = 2000", "resamples = 100")):
+            self.change(what, by)
+        with open(self.desk / "desk.toml", "a") as settings:
+            settings.write('\n[[evaluate.systems]]\nname = "alone"\ncases = 0\ndecide = "model"\n\n[[evaluate.systems]]\nname = "weighed"\ncases = 0\ndecide = "fused"\n')
+        run("--desk", self.desk, "prepare")
+        run("--desk", self.desk, "split")
+        evaluate = lambda name, *options: run("--desk", self.desk, "evaluate", "--splits", "none", "--name", name, *options)
+        evaluate("broken")
+        figures = self.figures("broken")
+        systems = {one["identity"]["name"]: one for one in figures["splits"][0]["systems"]}
+        for name in ("alone", "weighed"):
+            self.assertIn("1 tickets got no answer from the language model", " ".join(systems[name]["warnings"]))
+        rows = {name: {row["ticket_id"]: row for row in read_csv(self.desk / f"evaluations/broken/results/{name}_results.csv")} for name in ("alone", "weighed")}
+        self.assertEqual([len(rows["alone"]), len(rows["weighed"])], [3, 3])
+        self.assertEqual([rows["alone"]["11"][key] for key in ("urgency", "category", "resolution", "category_accuracy", "urgency_accuracy")], ["", "", "", "0", "0"])
+        self.assertTrue(rows["weighed"]["11"]["category"], "votes answer where the model fails")
+        self.assertTrue(rows["alone"]["12"]["category"])
+        with sqlite3.connect(self.desk / "desk.db") as database:
+            kept = database.execute("SELECT s.name, p.ticket_id FROM evaluation_predictions p JOIN evaluation_systems s ON s.key = p.system WHERE part = 0 AND s.name IN ('alone', 'weighed') ORDER BY 1, 2").fetchall()
+        self.assertEqual(kept, [(name, ticket) for name in ("alone", "weighed") for ticket in ("10", "12")], "a failure is not kept: the model is asked again")
+        self.assertNotIn("NaN", (self.desk / "evaluations/broken/report/metrics.json").read_text())
+
+    def test_an_evaluation_takes_the_answers_of_one_on_other_tickets_of_the_same_split(self):
+        tiny_model.write_model(self.folder / "tiny", SOURCE / "tests/golden", positions=2048, tied=True)
+        header = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
+        table = self.folder / "tickets.csv"
+        write = lambda more: table.write_text("\n".join([header, *(f"{i},,ERP,{'Stock' if i % 2 else 'Sales'},Error,{i:02}/01/2024,,s,{1 + i % 3},printer number {i} of floor {i} fails with smoke{more if i == 12 else ''},replace part {i},r,A1,A" for i in range(1, 13))]) + "\n")
+        write("")
+        self.new_desk(tickets=table, history=None)
+        for what, by in ((f'encoder = "{ENCODER}"', 'encoder = ""'), (f'decoder = "{DECODER}"', f'decoder = "{self.folder / "tiny"}"'), ("test_share = 0.05", "test_share = 0.25"),
+                         ('method = "random"', 'method = "time"'), ("held_out = 30", "held_out = 0"), ("validation = 40", "validation = 0"), ("resamples = 2000", "resamples = 100")):
+            self.change(what, by)
+        run("--desk", self.desk, "prepare")
+        run("--desk", self.desk, "split")
+        evaluate = lambda name, *options: run("--desk", self.desk, "evaluate", "--splits", "none", "--systems", "deskhand triage", "--name", name, *options)
+        def seconds():
+            with sqlite3.connect(self.desk / "desk.db") as database:
+                rows = database.execute("SELECT p.ticket_id, p.json FROM evaluation_predictions p JOIN evaluation_systems s ON s.key = p.system WHERE part = 0 AND s.name = 'deskhand triage'").fetchall()
+            return {ticket: json.loads(text)["seconds"] for ticket, text in rows}
+        evaluate("some", "--limit", 2)
+        some = seconds()
+        self.assertEqual(len(some), 2)
+        evaluate("whole")
+        whole = seconds()
+        self.assertEqual(sorted(whole), ["10", "11", "12"])
+        self.assertEqual({ticket: whole[ticket] for ticket in some}, some, "what was answered is not asked again")
+        page = (self.desk / "evaluations/some/report/metrics.json").read_bytes()
+        run("--desk", self.desk, "report", "some")
+        self.assertEqual((self.desk / "evaluations/some/report/metrics.json").read_bytes(), page)
+        self.assertEqual(len(read_csv(self.desk / "evaluations/some/results/deskhand_triage_results.csv")), 2)
+        write(" since Tuesday")
+        run("--desk", self.desk, "prepare")
+        evaluate("changed")
+        changed = seconds()
+        self.assertEqual({ticket for ticket in whole if whole[ticket] == changed[ticket]}, {"10", "11"}, "a ticket that was changed is asked about again")
 
     def test_broken_predictions_have_their_outcome(self):
         self.desk_to_measure()
@@ -466,11 +551,30 @@ class Training(Folder):
         kept = json.loads((folder / "tickets.json").read_text())
         self.assertEqual({int(ticket) for ticket in kept["validation"]}, kept_apart)
         self.assertEqual(len(kept["learnt"]), plan["train_examples"])
+        self.assertEqual(plan["kept_apart"], len(kept_apart), "what label weights are fitted on is evaluated on while training")
+        self.assertRegex(" ".join(plan["warnings"]), r"\d+ of the 20 tickets that label weights and temperature are fitted on are learnt from all the same")
         self.change("seed = 42", "seed = 7")
         run("--desk", self.desk, "split", "--force")
         run("--desk", self.desk, "evaluate", "--adapter", "lora", "--limit", "4", "--splits", "none", "--name", "other")
         told = (self.desk / "evaluations/other/report/metrics.json").read_text()
         self.assertRegex(told, r"It was trained on \d+ of the 4 tickets that are held out here")
+
+    def test_what_label_weights_and_temperature_are_fitted_on_is_not_learnt_from(self):
+        self.desk_to_train()
+        self.change("held_out = 30", "held_out = 1")
+        self.change("validation = 40", "validation = 1")
+        self.train("lora", *self.QUICK, "--name", "apart")
+        self.train("lora", *self.QUICK, "--set", "data.keep_apart=false", "--set", "data.validation_share=0", "--name", "everything")
+        told = {}
+        for run_name in ("apart", "everything"):
+            run("--desk", self.desk, "evaluate", "--adapter", run_name, "--limit", "2", "--splits", "none", "--name", run_name, "--systems", "deskhand triage")
+            systems = json.loads((self.desk / "evaluations" / run_name / "report/metrics.json").read_text())["splits"][0]["systems"]
+            told[run_name] = " ".join(next(one for one in systems if one["identity"]["name"] == "deskhand triage")["warnings"])
+        self.assertIn("It was trained on 2 of the 2 tickets that its label weights and temperature are fitted on", told["everything"])
+        self.assertNotIn("It was trained on", told["apart"])
+        plan = json.loads(self.train("lora", *self.QUICK, "--limit", 10, "--dry-run", "--json").stdout)
+        self.assertLessEqual(plan["train_examples"] + plan["validation_examples"], 10)
+        self.assertFalse(plan["warnings"])
 
     def test_tensorboard_itself_reads_what_a_run_logs(self):
         reader = (f"import sys; sys.path.insert(0, {str(SOURCE / '.deps')!r}); from tensorboard.backend.event_processing.event_accumulator import EventAccumulator as A; import json; "
@@ -551,31 +655,12 @@ class Training(Folder):
         self.fails(2, "no linear layer 'z_proj'", "--desk", self.desk, "train", "lora", *self.QUICK, "--set", 'lora.targets=["z_proj"]')
         self.assertFalse((self.desk / "runs" / "lora" / "run.json").exists(), "what is refused leaves no run behind")
         self.change('decoder = "', 'decoder = "" # "')
-        self.assertEqual(plan["kept_apart"], len(kept_apart), "what label weights are fitted on is evaluated on while training")
-        self.assertRegex(" ".join(plan["warnings"]), r"\d+ of the 20 tickets that label weights and temperature are fitted on are learnt from all the same")
         self.fails(2, "names no decoder", "--desk", self.desk, "train", "lora")
 
     def test_tickets_that_cannot_teach_are_counted_and_too_few_are_refused(self):
         row = lambda number, problem, solution: f"{number},,ERP,Stock,Error,,,,3,{problem},{solution},,A1,A"
         self.desk_to_train([row(1, "the printer is on fire", "water"), row(2, "screen of the till stays dark", ""), row(3, "rows of the budget vanish", "")])
         text = self.fails(3, r"can teach, there are .*no resolution; wanted are at least 2", "--desk", self.desk, "train", "lora").stderr
-    def test_what_label_weights_and_temperature_are_fitted_on_is_not_learnt_from(self):
-        self.desk_to_train()
-        self.change("held_out = 30", "held_out = 1")
-        self.change("validation = 40", "validation = 1")
-        self.train("lora", *self.QUICK, "--name", "apart")
-        self.train("lora", *self.QUICK, "--set", "data.keep_apart=false", "--set", "data.validation_share=0", "--name", "everything")
-        told = {}
-        for run_name in ("apart", "everything"):
-            run("--desk", self.desk, "evaluate", "--adapter", run_name, "--limit", "2", "--splits", "none", "--name", run_name, "--systems", "deskhand triage")
-            systems = json.loads((self.desk / "evaluations" / run_name / "report/metrics.json").read_text())["splits"][0]["systems"]
-            told[run_name] = " ".join(next(one for one in systems if one["identity"]["name"] == "deskhand triage")["warnings"])
-        self.assertIn("It was trained on 2 of the 2 tickets that its label weights and temperature are fitted on", told["everything"])
-        self.assertNotIn("It was trained on", told["apart"])
-        plan = json.loads(self.train("lora", *self.QUICK, "--limit", 10, "--dry-run", "--json").stdout)
-        self.assertLessEqual(plan["train_examples"] + plan["validation_examples"], 10)
-        self.assertFalse(plan["warnings"])
-
         self.assertNotIn("fire", text)
 
 
