@@ -26,16 +26,20 @@ constexpr std::int64_t kLongest = 4096;  // tokens of a ticket with instruction 
 class Writer {
  public:
   Writer(Desk& desk, const Globals& globals, int batch)
-      : engine_(globals.threads, desk.settings.compute),
+      : engine_(globals, desk.settings.compute),
         files_(DeskDecoder::find(desk, globals, desk.settings.models)),
-        decoder_(load_decoder(files_.model, files_.adapter)),
+        decoder_(placed(load_decoder(files_.model, files_.adapter), engine_.models)),
         tokenizer_(load_tokenizer(files_.model)),
-        generator_(decoder_, *tokenizer_.tokenizer, engine_.backend, settings(batch)),
+        generator_(decoder_, *tokenizer_.tokenizer, engine_.models, settings(batch)),
         rewriter_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr,
                   model_hash(desk.database, files_.model) + " " + files_.adapter_id) {}
   RewriteModel& model() { return rewriter_; }
 
  private:
+  static Decoder placed(Decoder decoder, const Backend& on) {
+    decoder.place(device_of(on));
+    return decoder;
+  }
   GeneratorSettings settings(int batch) const {
     GeneratorSettings made;
     const auto longest = std::min<std::int64_t>(decoder_.config().max_positions, kLongest);

@@ -468,8 +468,10 @@ void Cleaner::learn(std::string_view text) {
 std::string Cleaner::clean_part(std::string_view text) {
   if (trim(text).empty()) return {};
   ++counts_.texts;
-  auto cleaned = style_ == CleanStyle::kSeed ? seed(text) : full(text);
-  return redactor_ ? redactor_->redact(cleaned) : cleaned;
+  if (!redactor_) return style_ == CleanStyle::kSeed ? seed(text) : full(text);
+  // Marks first: a signature that is cut was seen, and what is cut needs no second look.
+  const std::string redacted = redactor_->redact(plain(text));
+  return style_ == CleanStyle::kSeed ? seed(redacted) : full(redacted);
 }
 
 std::string Cleaner::redact(std::string_view text) {

@@ -1,6 +1,6 @@
 // Takes out of a text what is not the problem: markup, quoted mail, signatures, legal notices, greetings. Rules are applied in the order of
 // CleanRule; a text that had words keeps some: where the rules would leave nothing, milder ones are used. What is personal in the rest is
-// replaced by marks (redact.h); names are looked for before signatures are cut.
+// replaced by marks (redact.h), before anything is cut: a signature says who else is named.
 #pragma once
 #include <array>
 #include <cstddef>

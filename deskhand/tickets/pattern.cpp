@@ -44,17 +44,31 @@ std::string pattern_fault(std::string_view expression) {
   return fmt::format("{} at {}", reinterpret_cast<const char*>(message), at);
 }
 
-std::optional<Match> Pattern::find(std::string_view text, std::size_t from) const {
-  const std::unique_ptr<pcre2_match_data, FreeMatch> data(pcre2_match_data_create(1, nullptr));
-  const std::unique_ptr<pcre2_match_context, FreeContext> context(pcre2_match_context_create(nullptr));
+std::optional<Match> Pattern::search(std::string_view text, std::size_t from, unsigned options) const {
+  // One for a thread: made for every search they cost more than most searches.
+  thread_local const std::unique_ptr<pcre2_match_data, FreeMatch> data(pcre2_match_data_create(1, nullptr));
+  thread_local const std::unique_ptr<pcre2_match_context, FreeContext> context = [] {
+    std::unique_ptr<pcre2_match_context, FreeContext> made(pcre2_match_context_create(nullptr));
+    if (made) {
+      pcre2_set_match_limit(made.get(), 1'000'000);
+      pcre2_set_depth_limit(made.get(), 10'000);
+    }
+    return made;
+  }();
   if (!data || !context) throw Error(ExitCode::kTooLarge, "out of memory");
-  pcre2_set_match_limit(context.get(), 1'000'000);
-  pcre2_set_depth_limit(context.get(), 10'000);
-  const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""), text.size(), from, 0, data.get(),
-                                context.get());
+  const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""), text.size(), from, options,
+                                data.get(), context.get());
   if (found < 0) return std::nullopt;
   const auto* places = pcre2_get_ovector_pointer(data.get());
   return Match{places[0], places[1]};
+}
+
+std::optional<Match> Pattern::find(std::string_view text, std::size_t from) const {
+  return search(text, from, 0);
+}
+
+std::optional<Match> Pattern::match_at(std::string_view text, std::size_t place) const {
+  return search(text, place, PCRE2_ANCHORED);
 }
 
 bool Pattern::replace_all(std::string& text, std::string_view with) const {

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "deskhand/base/error.h"
@@ -88,8 +89,10 @@ std::string post_box() {
   return R"((?<![\p{L}\p{N}])(?:p\.?[ ]?o\.?[ ]?box|postfach|(?-i:BP|B\.P\.)|bo(?:î|i)te postale|casella postale|apartado)[ ]\d[\d ]{1,9}(?-i:(?:)" +
          post_tail() + R"(|,?[ ]+\p{Lu}[\p{L}'’-]+[ ]\d{4,5})?))";
 }
-std::string post_code() {
-  return R"((?-i)(?<![\p{L}\p{N}-])(?:\p{Lu}[\p{L}'’-]+,?[ ]+)?)" + std::string(kUkPost);
+std::string post_code() {  // alone only in its two halves: S16LE is anything
+  std::string code(kUkPost);
+  code.replace(code.find("[ ]?\\d[ABD"), 4, "[ ]");
+  return R"((?-i)(?<![\p{L}\p{N}-])(?:\p{Lu}[\p{L}'’-]+,?[ ]+)?)" + code;
 }
 std::string town_line() {
   return R"((?-i)^(?:[A-Z]{1,2}-)?\d{5}[ ]\p{Lu}[\p{L}'’.-]+(?:[ ][\p{L}'’.-]+){0,3}$)";
@@ -243,6 +246,14 @@ struct Redactor::Rules {
 };
 
 struct Redactor::Known {
+  // What was found in a text of this ticket, with the words that were known then.
+  struct Looked {
+    std::vector<PersonalPlace> places;
+    std::optional<std::string> redacted;
+    std::size_t words = 0;
+  };
+  std::unordered_map<std::string, Looked> looked;
+  std::vector<std::string> order;                                // of `words`, as they came
   std::unordered_set<std::string> words;                         // of names, folded
   std::vector<std::pair<std::vector<std::string>, int>> people;  // words, number
   std::map<std::pair<std::string, std::string>, int> numbers;    // (mark, key): its number
@@ -345,7 +356,25 @@ void each_country(std::string_view text, Visit&& visit) {
 
 }  // namespace
 
-std::vector<PersonalPlace> Redactor::find(std::string_view text) {
+void Redactor::know(const std::string& word) {
+  if (known_->words.insert(word).second) known_->order.push_back(word);
+}
+
+// Every text of a ticket is looked at twice or more: again only where it has a word that came to be known since.
+const std::vector<PersonalPlace>& Redactor::find(std::string_view text) {
+  auto [at, is_new] = known_->looked.try_emplace(std::string(text));
+  Known::Looked& looked = at->second;
+  if (!is_new && looked.words < known_->order.size()) {
+    const std::string folded = simple_fold(text);
+    is_new = std::any_of(known_->order.begin() + static_cast<std::ptrdiff_t>(looked.words), known_->order.end(),
+                         [&](const auto& word) { return folded.find(word) != std::string::npos; });
+  }
+  if (is_new) looked = {.places = search(text), .redacted = {}};
+  looked.words = known_->order.size();
+  return looked.places;
+}
+
+std::vector<PersonalPlace> Redactor::search(std::string_view text) const {
   const Rules& rules = *rules_;
   using Kind = PersonalKind;
   Finder finder(text);
@@ -430,7 +459,8 @@ std::vector<PersonalPlace> Redactor::find(std::string_view text) {
         std::string signs;
         if (length == 0) return;
         const auto end = take_signs(text, begin, length, " -.", signs);
-        if (end && is_iban(signs) && finder.is_free(begin, end)) finder.take(begin, end, Kind::kIban, signs);
+        if (end && 2 * digits_of(signs).size() >= signs.size() && is_iban(signs) && finder.is_free(begin, end))
+          finder.take(begin, end, Kind::kIban, signs);
       });
     }
     if (digits >= 6 && rules.on(Kind::kNationalId)) {
@@ -482,6 +512,10 @@ std::vector<PersonalPlace> Redactor::find(std::string_view text) {
         for (std::size_t end = m.end; end >= m.begin + 12; --end) {
           if (end < m.end && (is_digit(text[end]) || !is_digit(text[end - 1]))) continue;
           const auto number = digits_of(text.substr(m.begin, end - m.begin));
+          const auto groups = groups_of(text.substr(m.begin, end - m.begin));
+          const bool fours = std::all_of(groups.begin(), groups.end() - 1, [](std::size_t g) { return g == 4; }) && groups.back() <= 4;
+          const bool as_printed = groups.size() == 1 || fours || (groups.size() == 3 && groups[0] == 4 && groups[1] == 6 && groups[2] >= 4);
+          if (!as_printed) continue;
           bool sure = false;
           if (!is_card(number, sure)) continue;
           if (!sure && !rules.card_word.matches(before(text, m.begin, 40))) continue;
@@ -596,14 +630,15 @@ void Redactor::learn(std::string_view text) {
     if (m->end >= text.size()) break;
   }
   if (!rules_->on(PersonalKind::kName)) return;
-  for (const auto& place : find(text)) {
+  const auto places = find(text);
+  for (const auto& place : places) {
     const auto value = text.substr(place.begin, place.end - place.begin);
     if (place.kind == PersonalKind::kName) {
-      for (auto& word : NameFinder::words_of(value)) known_->words.insert(std::move(word));
+      for (const auto& word : NameFinder::words_of(value)) know(word);
     } else if (place.kind == PersonalKind::kEmail) {  // anna.schmidt@...: both are names where one is a known first name
       const auto words = NameFinder::words_of(value.substr(0, value.find('@')));
       if (words.size() != 2) continue;
-      if (rules_->names.is_first_name(words[0]) || rules_->names.is_first_name(words[1])) known_->words.insert(words.begin(), words.end());
+      if (rules_->names.is_first_name(words[0]) || rules_->names.is_first_name(words[1])) know(words[0]), know(words[1]);
     }
   }
 }
@@ -624,7 +659,7 @@ std::string Redactor::mark_for(const PersonalPlace& place, std::string_view valu
       person = known_->people.end() - 1;
     }
     for (const auto& word : words) {
-      known_->words.insert(word);
+      know(word);
       if (std::find(person->first.begin(), person->first.end(), word) == person->first.end()) person->first.push_back(word);
     }
     number = person->second;
@@ -641,8 +676,10 @@ std::string Redactor::mark_for(const PersonalPlace& place, std::string_view valu
 
 std::string Redactor::redact(std::string_view text) {
   if (text.empty() || !rules_->settings.any()) return std::string(text);
-  const auto places = find(text);
+  const std::vector<PersonalPlace> places = find(text);
   if (places.empty()) return std::string(text);
+  Known::Looked& looked = known_->looked.at(std::string(text));
+  if (looked.redacted) return *looked.redacted;  // counted already
   ++counts_.texts;
   std::string out;
   std::size_t copied = 0;
@@ -653,6 +690,7 @@ std::string Redactor::redact(std::string_view text) {
     copied = place.end;
   }
   out.append(text, copied);
+  looked.redacted = out;
   return out;
 }
 

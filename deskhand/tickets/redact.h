@@ -67,7 +67,7 @@ class Redactor {
   void begin_ticket();                // marks count from 1, names are forgotten
   void learn(std::string_view text);  // names in a text of this ticket: found in its other texts too. Marks that stand in it stay unused
   std::string redact(std::string_view text);
-  std::vector<PersonalPlace> find(std::string_view text);  // in order, apart; as redact() would replace
+  const std::vector<PersonalPlace>& find(std::string_view text);  // in order, apart; as redact() would replace. Until the next call
 
   // Mark without brackets and the texts it replaced in this ticket, the first first.
   const std::map<std::string, std::vector<std::string>>& marks() const { return marks_; }
@@ -76,7 +76,9 @@ class Redactor {
  private:
   struct Rules;
   struct Known;
+  std::vector<PersonalPlace> search(std::string_view text) const;
   std::string mark_for(const PersonalPlace& place, std::string_view value);
+  void know(const std::string& word);
 
   std::shared_ptr<const Rules> rules_;
   std::unique_ptr<Known> known_;

@@ -107,7 +107,7 @@ ken kim kit lance lane laurel lee leo lex liberty luna mae major marc mark mars 
 patience pax pearl penny pepper pierce pip poppy prudence ray rae reed rex rich river rob rocky rod rose rowan ruby rusty sage sam sandy sasha
 scarlett shaz sky sol sonny star sterling sue summer sunny tab tad ted terry tess toni trinity troy ty umar val van verity vic victor victoria
 viola violet will wolf zion gloria mercedes alexa elena lisa carmen max ute otto carl karl erika nina thi can deniz li lei ming wei xin mei linh
-per thor stella diego milan rosa florian noor long son dung hong ola tor maya
+per thor stella diego milan rosa florian noor long son dung hong ola tor maya line christ
 )";
 
 const std::string_view kShortFirstNames = R"(
@@ -180,6 +180,7 @@ hannover nürnberg bremen essen dortmund wien vienna zürich zurich bern basel g
 rennes nice amsterdam rotterdam brussels milano milan rome roma turin madrid barcelona lisbon copenhagen stockholm oslo helsinki warsaw prague budapest
 microsoft google apple amazon dell hp lenovo cisco intel siemens bosch adobe epson canon brother zebra honeywell fujitsu toshiba samsung sony logitech jabra
 newton einstein tesla watson jenkins
+unfortunately sadly apologies thought inbox view font size line description cache authentication method select exit restart saluti info technical thunderbird
 gott leute web oetker said nachmittag
 der die das den dem des ein eine einen einem einer eines und oder aber auch als am an auf aus bei beim bin bis bitte bitten brauche brauchen da damit danke dank
 dann dass daß dein deine denn dich dir doch dort du durch er es etwas euch euer eure für fuer gegen geht gibt gut gute guten habe haben hallo hat hatte

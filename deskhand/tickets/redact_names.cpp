@@ -12,17 +12,58 @@
 namespace deskhand {
 namespace {
 
-constexpr std::size_t kMostWords = 4;  // of one name
+constexpr std::size_t kMostWords = 4;    // of one name
+constexpr std::size_t kSignature = 250;  // bytes: name, place, telephone behind a sign-off
 
-std::unordered_set<std::string> words_in(std::string_view list) {
-  std::unordered_set<std::string> words;
-  for (std::size_t at = list.find_first_not_of(" \n"); at != list.npos; at = list.find_first_not_of(" \n", at)) {
-    const auto end = std::min(list.find_first_of(" \n", at), list.size());
-    words.emplace(list.substr(at, end - at));
-    at = end;
-  }
-  return words;
-}
+// What lists and tables say of a word.
+enum Kinds : unsigned {
+  kFirst = 1u << 0,  // a first name, and nothing else
+  kAmbiguousFirst = 1u << 1,
+  kShortFirst = 1u << 2,
+  kSurname = 1u << 3,
+  kAmbiguousSurname = 1u << 4,
+  kStop = 1u << 5,
+  kFirm = 1u << 6,
+  kListed = 1u << 7,  // of the desk's own people
+  kBrand = 1u << 8,   // begins the name of a firm or product
+  kTitle = 1u << 9,   // the word may begin such a phrase
+  kGreeting = 1u << 10,
+  kSignOff = 1u << 11,
+  kIntroduction = 1u << 12,
+  kWeakIntroduction = 1u << 13,
+  kLabel = 1u << 14,
+  kCalled = 1u << 15,
+  kPhrases = kTitle | kGreeting | kSignOff | kIntroduction | kWeakIntroduction | kLabel | kCalled
+};
+
+// The first words of the phrases below: only at these are the phrases looked for.
+constexpr std::string_view kTitleWords =
+    "mr mrs ms miss mx dr prof fr hr hrn herr herrn frau fräulein mme mlle monsieur madame mademoiselle sig sr sra señor señora signor "
+    "signora mevrouw dhr "
+    "mevr kollege kollegen kollegin familie m";
+constexpr std::string_view kGreetingWords =
+    "hi hello hey hiya dear dears good morning hallo moin servus grüß gruess gruß grüss guten liebe lieber liebes sehr werte werter "
+    "bonjour bonsoir salut coucou "
+    "cher chère hola ciao buongiorno gentile egregio beste hoi dag cześć olá kære hej";
+constexpr std::string_view kSignOffWords =
+    "with kind kindest best warm warmest many regards all yours sincerely cheers ta thanks thank thx rgds kr br mit freundliche viele "
+    "liebe beste schöne "
+    "herzliche grüße gruesse grüsse gruß gruss grueße mfg vg lg danke vielen dank merci bien cordialement sincères meilleures salutations "
+    "amicalement bonne a saludos "
+    "gracias atentamente ciao cordiali grazie met groeten gez i p signed hochachtungsvoll";
+constexpr std::string_view kIntroductionWords = "my mein ich hier je mi me";
+constexpr std::string_view kWeakIntroductionWords = "this it c'est ich i i'm je ici hier";
+constexpr std::string_view kLabelWords =
+    "name nom nome contact kontakt ansprechpartner ansprechpartnerin user affected benutzer benutzerin nutzer nutzerin utilisateur "
+    "utilisatrice employee "
+    "mitarbeiter mitarbeiterin caller anrufer anruferin reporter reported requester requestor requested assignee assigned owner manager "
+    "approver approved genehmigt "
+    "gemeldet melder melderin demandeur interlocuteur absender sender sent von from to an de cc recipient empfänger empfängerin empfaenger "
+    "attn à consignee "
+    "signed karteninhaber karteninhaberin card cardholder inhaber inhaberin titulaire patient patientin bearbeiter sachbearbeiter "
+    "sachbearbeiterin ship deliver z ask on the my "
+    "driver visitor";
+constexpr std::string_view kCalledWords = "spoke talked reach erreichen according laut";
 
 std::vector<std::string> lines_in(std::string_view list) {
   std::vector<std::string> lines;
@@ -76,22 +117,22 @@ bool comes_before_firm(std::string_view folded) {
 #define DESKHAND_TITLES \
   R"((?:(?-i:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Fr|Hr|Hrn|Herrn?|Frau|Fräulein|Mme|Mlle|Monsieur|Madame|Mademoiselle|Sig|Sra?|Señora?|Signora?|Mevrouw|Dhr|Mevr|Kolleg(?:e|en|in)|Familie|HERRN?|FRAU|MR|MRS|MME)\.?|(?:mr|mrs|herrn?|frau|mme)\.?|(?-i:M\.))[ ]+(?:(?:Dr|Prof|Dipl\.-Ing|Ing|med|phil|Mag)\.?[ ]+)*)"
 
-constexpr std::string_view kTitle = R"((?<![\p{L}\p{N}.]))" DESKHAND_TITLES;
-constexpr std::string_view kGreeting =
-    R"((?:^|\|\|[ ]?|[.!?:;>][ ]+|>)[ \t>]*(?:hi|hello|hey|hiya|dears?|good (?:morning|afternoon|evening|day)|morning|hallo|moin(?: moin)?|servus|gr(?:ü|ue)(?:ß|ss) (?:gott|dich)|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?|werte[rs]?|bonjour|bonsoir|salut|coucou|ch(?:er|ère)|hola|ciao|buongiorno|gentile|egregio|beste|hoi|dag|cześć|olá|kære|hej)\b(?:[ ]*,)?[ ]+(?:again[ ,]+)?(?:)" DESKHAND_TITLES
+constexpr std::string_view kTitlePhrase = R"((?<![\p{L}\p{N}.]))" DESKHAND_TITLES;
+constexpr std::string_view kGreetingPhrase =
+    R"((?:hi|hello|hey|hiya|dears?|good (?:morning|afternoon|evening|day)|morning|hallo|moin(?: moin)?|servus|gr(?:ü|ue)(?:ß|ss) (?:gott|dich)|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?|werte[rs]?|bonjour|bonsoir|salut|coucou|ch(?:er|ère)|hola|ciao|buongiorno|gentile|egregio|beste|hoi|dag|cześć|olá|kære|hej)\b(?:[ ]*,)?[ ]+(?:again[ ,]+)?(?:)" DESKHAND_TITLES
     ")?";
-constexpr std::string_view kSignOff =
-    R"((?:^|[\s.!?,;>|)])(?:(?:with )?(?:kind|kindest|best|warm|warmest|many)?[ ]?regards|best wishes|all the best|yours (?:sincerely|faithfully|truly)|sincerely|best|cheers|ta|(?:many |kind )?thanks(?: (?:and (?:kind |best )?regards|in advance|again|all|a lot|so much|very much))?|thank you(?: (?:so much|very much|in advance))?|thx|rgds|kr|br|mit (?:freundlichen|besten|herzlichen|sonnigen) gr(?:ü|ue)(?:ß|ss)en|(?:freundliche|viele|liebe|beste|schöne|herzliche)[ ]gr(?:ü|ue)(?:ß|ss)e|gr(?:ü|ue)(?:ß|ss)e?|gru(?:ß|ss)(?: aus de[rm] [\p{L}-]+)?|mfg|vg|lg|danke(?: (?:euch|dir|ihnen|schön|sehr|und gru(?:ß|ss)))?|vielen dank|dank|merci(?: (?:d'avance|beaucoup|bien))?|(?:bien )?cordialement|bien à vous|(?:sincères|meilleures) salutations|salutations|amicalement|bonne journée|a\+|saludos(?: cordiales)?|gracias|atentamente|ciao|cordiali saluti|grazie|met vriendelijke groeten?|groeten|gez\.?|i\.[ ]?[av]\.|p\.p\.|signed|hochachtungsvoll)[ \t]*[,.!;:–-]*[ \t]*\n{0,3}[ \t>]*(?:(?:i\.[ ]?[av]\.|gez\.|ppa\.?)[ ]+)?(?:)" DESKHAND_TITLES
+constexpr std::string_view kSignOffPhrase =
+    R"((?<![^\s.!?,;>|)])(?:(?:with )?(?:kind|kindest|best|warm|warmest|many)?[ ]?regards|best wishes|all the best|yours (?:sincerely|faithfully|truly)|sincerely|best|cheers|ta|(?:many |kind )?thanks(?: (?:and (?:kind |best )?regards|in advance|again|all|a lot|so much|very much))?|thank you(?: (?:so much|very much|in advance))?|thx|rgds|kr|br|mit (?:freundlichen|besten|herzlichen|sonnigen) gr(?:ü|ue)(?:ß|ss)en|(?:freundliche|viele|liebe|beste|schöne|herzliche)[ ]gr(?:ü|ue)(?:ß|ss)e|gr(?:ü|ue)(?:ß|ss)e?|gru(?:ß|ss)(?: aus de[rm] [\p{L}-]+)?|mfg|vg|lg|danke(?: (?:euch|dir|ihnen|schön|sehr|und gru(?:ß|ss)))?|vielen dank|dank|merci(?: (?:d'avance|beaucoup|bien))?|(?:bien )?cordialement|bien à vous|(?:sincères|meilleures) salutations|salutations|amicalement|bonne journée|a\+|saludos(?: cordiales)?|gracias|atentamente|ciao|cordiali saluti|grazie|met vriendelijke groeten?|groeten|gez\.?|i\.[ ]?[av]\.|p\.p\.|signed|hochachtungsvoll)[ \t]*[,.!;:–-]*[ \t]*\n{0,3}[ \t>]*(?:(?:i\.[ ]?[av]\.|gez\.|ppa\.?)[ ]+)?(?:)" DESKHAND_TITLES
     ")?";
-constexpr std::string_view kDash = R"((?:^--[ ]?\n|\n[ \t]*(?:[-–—~/][ ]?))(?=\p{L}))";
-constexpr std::string_view kIntroduction =
+constexpr std::string_view kDashPhrase = R"((?:^--[ ]?\n|\n[ \t]*(?:[-–—~/][ ]?))(?=\p{L}))";
+constexpr std::string_view kIntroductionPhrase =
     R"(\b(?:my name(?:'s| is)|mein name ist|ich hei(?:ß|ss)e|hier spricht|je m['’]appelle|je me nomme|mi chiamo|me llamo)[ ]+)";
-constexpr std::string_view kWeakIntroduction =
+constexpr std::string_view kWeakIntroductionPhrase =
     R"(\b(?:this is|it['’]s|it is|c['’]est|ich bin|i am|i['’]m|je suis|ici|hier ist|hier schreibt)[ ]+(?:die |der )?)";
-constexpr std::string_view kLabel =
+constexpr std::string_view kLabelPhrase =
     R"((?<![\p{L}\p{N}-])(?:(?:name|nom|nome|contact(?: person| name)?|contact there|kontakt|ansprechpartner(?:in)?|(?:affected )?user|benutzer(?:in)?|nutzer(?:in)?|utilisat(?:eur|rice)|employee|mitarbeiter(?:in)?|caller|anrufer(?:in)?|report(?:er|ed by)|request(?:er|or|ed by)|assignee|assigned to|owner|manager|approver|approved by|genehmigt von|gemeldet von|melder(?:in)?|demandeur|interlocuteur|absender|sender|sent by|von|from|to|an|de|cc|recipient|empf(?:ä|ae)nger(?:in)?|attn|à l['’]attention de|consignee|signed by|karteninhaber(?:in)?|card ?holder|inhaber(?:in)?|titulaire|patient(?:in)?|(?:sach)?bearbeiter(?:in)?|ship(?: it)? to|deliver to)[ ]?[:=][ ]*|(?:contact|approved by|assigned to|signed by|z\.[ ]?hd\.|à l['’]attention de|attn|ask for|consignee|karteninhaber(?:in)?|inhaber(?:in)?|titulaire|on behalf of|empf(?:ä|ae)nger(?:in)?|the record of|my colleague|mitarbeiterin|driver|visitor)[ ]+)(?:)" DESKHAND_TITLES
     ")?[\"“«]?";
-constexpr std::string_view kCalled = R"(\b(?:spoke (?:to|with)|talked to|reach|erreichen|according to|laut)[ ]+)";
+constexpr std::string_view kCalledPhrase = R"(\b(?:spoke (?:to|with)|talked to|reach|erreichen|according to|laut)[ ]+)";
 
 }  // namespace
 
@@ -177,30 +218,67 @@ std::vector<TextWord> words_of_text(std::string_view text, std::span<const char>
 }  // namespace
 
 NameFinder::NameFinder(std::span<const std::string> names, std::span<const std::string> keep)
-    : first_(words_in(redact_lists::kFirstNames)),
-      ambiguous_first_(words_in(redact_lists::kAmbiguousFirstNames)),
-      short_first_(words_in(redact_lists::kShortFirstNames)),
-      surnames_(words_in(redact_lists::kSurnames)),
-      ambiguous_surnames_(words_in(redact_lists::kAmbiguousSurnames)),
-      stop_(words_in(redact_lists::kNotNames)),
-      firm_(words_in(redact_lists::kFirmWords)),
-      brands_(lines_in(redact_lists::kBrands)),
-      title_(kTitle),
-      greeting_(kGreeting),
-      sign_off_(kSignOff),
-      dash_(kDash),
-      introduction_(kIntroduction),
-      weak_introduction_(kWeakIntroduction),
-      label_(kLabel),
-      called_(kCalled) {
-  for (const auto& word : ambiguous_first_) first_.erase(word);
-  for (const auto& word : ambiguous_surnames_) surnames_.erase(word);
-  for (const auto& word : keep) stop_.insert(simple_fold(word));
+    : brands_(lines_in(redact_lists::kBrands)),
+      title_(kTitlePhrase),
+      greeting_(kGreetingPhrase),
+      sign_off_(kSignOffPhrase),
+      dash_(kDashPhrase),
+      introduction_(kIntroductionPhrase),
+      weak_introduction_(kWeakIntroductionPhrase),
+      label_(kLabelPhrase),
+      called_(kCalledPhrase) {
+  for (const auto& [list, kind] : {std::pair<std::string_view, unsigned>{redact_lists::kFirstNames, kFirst},
+                                   {redact_lists::kAmbiguousFirstNames, kAmbiguousFirst},
+                                   {redact_lists::kShortFirstNames, kShortFirst},
+                                   {redact_lists::kSurnames, kSurname},
+                                   {redact_lists::kAmbiguousSurnames, kAmbiguousSurname},
+                                   {redact_lists::kNotNames, kStop},
+                                   {redact_lists::kFirmWords, kFirm},
+                                   {kTitleWords, kTitle},
+                                   {kGreetingWords, kGreeting},
+                                   {kSignOffWords, kSignOff},
+                                   {kIntroductionWords, kIntroduction},
+                                   {kWeakIntroductionWords, kWeakIntroduction},
+                                   {kLabelWords, kLabel},
+                                   {kCalledWords, kCalled}})
+    add(list, kind);
+  for (const auto& brand : brands_) words_[brand.substr(0, brand.find(' '))] |= kBrand;
+  for (auto& [word, kinds] : words_) {
+    if (kinds & kAmbiguousFirst) kinds &= ~kFirst;
+    if (kinds & kAmbiguousSurname) kinds &= ~kSurname;
+  }
+  for (const auto& word : keep) words_[simple_fold(word)] |= kStop;
   for (const auto& name : names)
-    for (auto& word : words_of(name)) {
-      stop_.erase(word);
-      listed_.insert(std::move(word));
-    }
+    for (const auto& word : words_of(name)) words_[word] = (words_[word] & ~kStop) | kListed;
+}
+
+void NameFinder::add(std::string_view list, unsigned kind) {
+  for (std::size_t at = list.find_first_not_of(" \n"); at != list.npos; at = list.find_first_not_of(" \n", at)) {
+    const auto end = std::min(list.find_first_of(" \n", at), list.size());
+    words_[std::string(list.substr(at, end - at))] |= kind;
+    at = end;
+  }
+}
+
+// "Karl-Heinz" is a first name, "Schulze-Delitzsch" a surname; "IT-Team" is none where a part of it is none.
+unsigned NameFinder::kinds_of(const std::string& folded) const {
+  const auto found = words_.find(folded);
+  unsigned kinds = found == words_.end() ? 0 : found->second;
+  const auto hyphen = folded.find('-');
+  if (hyphen == folded.npos || (kinds & (kFirst | kStop))) return kinds;
+  unsigned all = 0;
+  std::vector<unsigned> parts;
+  for (std::size_t at = 0; at <= folded.size();) {
+    const auto end = std::min(folded.find('-', at), folded.size());
+    const auto part = words_.find(folded.substr(at, end - at));
+    parts.push_back(part == words_.end() ? 0 : part->second);
+    all |= parts.back();
+    at = end + 1;
+  }
+  if (all & kStop) return kinds | kStop;
+  if (hyphen >= 3 && ((parts[0] & kFirst) || ((parts[0] & kAmbiguousFirst) && (parts[1] & kFirst)))) kinds |= kFirst;
+  if (all & kSurname) kinds |= kSurname;
+  return kinds;
 }
 
 std::vector<std::string> NameFinder::words_of(std::string_view name) {
@@ -212,29 +290,7 @@ std::vector<std::string> NameFinder::words_of(std::string_view name) {
 }
 
 bool NameFinder::is_first_name(std::string_view folded) const {
-  if (first_.contains(std::string(folded))) return true;
-  const auto hyphen = folded.find('-');
-  if (hyphen == folded.npos || hyphen < 3) return false;
-  const std::string front(folded.substr(0, hyphen)), back(folded.substr(hyphen + 1));
-  return (first_.contains(front) && !stop_.contains(back)) || (ambiguous_first_.contains(front) && first_.contains(back));
-}
-
-bool NameFinder::is_surname(const std::string& folded) const {
-  if (surnames_.contains(folded)) return true;
-  const auto hyphen = folded.find('-');
-  return hyphen != folded.npos && (surnames_.contains(folded.substr(hyphen + 1)) || surnames_.contains(folded.substr(0, hyphen)));
-}
-
-// A word with a hyphen is none where a part of it is: "IT-Team".
-bool NameFinder::is_stop(const std::string& folded) const {
-  if (stop_.contains(folded)) return true;
-  if (first_.contains(folded)) return false;
-  for (std::size_t at = 0, hyphen = folded.find('-'); hyphen != folded.npos || at > 0; hyphen = folded.find('-', at)) {
-    if (stop_.contains(folded.substr(at, hyphen == folded.npos ? hyphen : hyphen - at))) return true;
-    if (hyphen == folded.npos) break;
-    at = hyphen + 1;
-  }
-  return false;
+  return (kinds_of(std::string(folded)) & kFirst) != 0;
 }
 
 // One text's search: what is found is marked on its words.
@@ -243,31 +299,49 @@ class NameFinder::Search {
   Search(const NameFinder& finder, std::string_view text, std::span<const char> taken, const Words& known)
       : finder_(finder), text_(text), known_(known), words_(words_of_text(text, taken)), is_name_(words_.size(), 0) {
     std::size_t upper = 0;
-    for (const auto& word : words_) upper += word.is_upper;
+    for (auto& word : words_) {
+      upper += word.is_upper;
+      word.kinds = finder_.kinds_of(word.folded);
+    }
     shouts_ = upper * 2 > words_.size();
   }
 
   std::vector<Match> run() {
     by_lists();
-    at_each(finder_.title_, [&](std::size_t at) { title(at); });
-    at_each(finder_.greeting_, [&](std::size_t at) { greeting(at); });
-    at_each(finder_.sign_off_, [&](std::size_t at) { sign_off(at); });
-    at_each(finder_.dash_, [&](std::size_t at) { sign_off(at); });
-    at_each(finder_.introduction_, [&](std::size_t at) { introduced(at, 1); });
-    at_each(finder_.weak_introduction_, [&](std::size_t at) { introduced(at, 9); });
-    at_each(finder_.label_, [&](std::size_t at) { introduced(at, 2); });
-    at_each(finder_.called_, [&](std::size_t at) { introduced(at, 2); });
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      if (words_[i].kinds & kPhrases) phrases(i);
+    if (text_.find('\n') != text_.npos || text_.starts_with("--"))
+      for (auto match = finder_.dash_.find(text_); match; match = finder_.dash_.find(text_, match->end)) sign_off(match->end);
     before_mail();
     return spans();
   }
 
  private:
-  template <class Visit>
-  void at_each(const Pattern& pattern, Visit&& visit) const {
-    for (auto match = pattern.find(text_); match; match = pattern.find(text_, std::max(match->end, match->begin + 1))) {
-      visit(match->end);
-      if (match->end >= text_.size()) break;
-    }
+  void phrases(std::size_t i) {
+    const unsigned kinds = words_[i].kinds;
+    const auto end_of = [&](const Pattern& pattern) {
+      const auto match = pattern.match_at(text_, words_[i].begin);
+      return match ? match->end : 0;
+    };
+    if (kinds & kTitle)
+      if (const auto end = end_of(finder_.title_)) title(end);
+    if ((kinds & kGreeting) && begins_sentence(i))
+      if (const auto end = end_of(finder_.greeting_)) greeting(end);
+    if (kinds & kSignOff)
+      if (const auto end = end_of(finder_.sign_off_)) sign_off(end);
+    if (kinds & kIntroduction)
+      if (const auto end = end_of(finder_.introduction_)) introduced(end, 1);
+    if (kinds & kWeakIntroduction)
+      if (const auto end = end_of(finder_.weak_introduction_)) introduced(end, 9);
+    if (kinds & kLabel)
+      if (const auto end = end_of(finder_.label_)) introduced(end, 2);
+    if (kinds & kCalled)
+      if (const auto end = end_of(finder_.called_)) introduced(end, 2);
+  }
+  bool begins_sentence(std::size_t i) const {
+    const auto before = text_.find_last_not_of(" \t", words_[i].begin == 0 ? text_.npos : words_[i].begin - 1);
+    if (words_[i].begin == 0 || before == text_.npos || before >= words_[i].begin) return true;
+    return std::string_view("\n\r.!?:;>|").find(text_[before]) != std::string_view::npos;
   }
 
   std::string_view gap(std::size_t i) const {  // behind word i
@@ -285,11 +359,12 @@ class NameFinder::Search {
     const bool one_letter = size(i) == 1 || (size(i) == 2 && static_cast<unsigned char>(text_[words_[i].begin]) >= 0x80);
     return words_[i].is_capital && one_letter && gap(i).starts_with('.');
   }
-  bool is_stop(std::size_t i) const { return finder_.is_stop(words_[i].folded); }
-  bool is_first(std::size_t i) const { return finder_.is_first_name(words_[i].folded) || finder_.listed_.contains(words_[i].folded); }
-  bool is_any_first(std::size_t i) const { return is_first(i) || finder_.ambiguous_first_.contains(words_[i].folded); }
-  bool is_surname(std::size_t i) const { return finder_.is_surname(words_[i].folded) || finder_.listed_.contains(words_[i].folded); }
-  bool is_any_surname(std::size_t i) const { return is_surname(i) || finder_.ambiguous_surnames_.contains(words_[i].folded); }
+  bool is(std::size_t i, unsigned kinds) const { return (words_[i].kinds & kinds) != 0; }
+  bool is_stop(std::size_t i) const { return is(i, kStop); }
+  bool is_first(std::size_t i) const { return is(i, kFirst | kListed); }
+  bool is_any_first(std::size_t i) const { return is(i, kFirst | kListed | kAmbiguousFirst); }
+  bool is_surname(std::size_t i) const { return is(i, kSurname | kListed); }
+  bool is_any_surname(std::size_t i) const { return is(i, kSurname | kListed | kAmbiguousSurname); }
   bool is_known(std::size_t i) const { return known_.contains(words_[i].folded); }
 
   // A capital word that may belong to a name; behind mixed letters a short one in capitals is an abbreviation.
@@ -319,7 +394,7 @@ class NameFinder::Search {
   }
 
   bool is_brand(std::size_t i) const {
-    if (i + 1 >= words_.size()) return false;
+    if (!is(i, kBrand) || i + 1 >= words_.size()) return false;
     const auto rest = text_.substr(words_[i].begin, 48);
     const auto folded = simple_fold(rest);
     return std::any_of(finder_.brands_.begin(), finder_.brands_.end(), [&](const auto& brand) {
@@ -332,7 +407,7 @@ class NameFinder::Search {
     if (last + 1 >= words_.size()) return false;
     const auto between = gap(last);
     if (between.starts_with(" & ") || between.starts_with("&")) return words_[last + 1].is_capital && !is_any_first(last + 1);
-    return is_space(between) && words_[last + 1].is_capital && finder_.firm_.contains(words_[last + 1].folded);
+    return is_space(between) && words_[last + 1].is_capital && is(last + 1, kFirm);
   }
 
   void mark(std::size_t first, std::size_t last) {
@@ -348,7 +423,8 @@ class NameFinder::Search {
         continue;
       }
       if (!word.is_capital) {
-        const bool plain = is_first(i) && size(i) >= 4 && !is_stop(i) && !is_word_in_small(word.folded);
+        const bool plain =
+            is_first(i) && size(i) >= 4 && !is_stop(i) && word.folded.find('-') == word.folded.npos && !is_word_in_small(word.folded);
         const bool shown = is_known(i) && is_any_first(i) && !is_stop(i);
         if (plain || shown) mark(i, i);
         continue;
@@ -362,7 +438,9 @@ class NameFinder::Search {
         continue;
       }
       if (is_initial(i) && i + 1 < words_.size() && (gap(i) == ". " || gap(i) == ".")) {
-        const bool abbreviation = i > 0 && size(i - 1) == 1 && gap(i - 1).starts_with('.') && !words_[i - 1].is_capital;  // z. B.
+        const bool postscript = word.folded == "p" && words_[i + 1].folded == "s";
+        const bool abbreviation =
+            postscript || (i > 0 && size(i - 1) == 1 && gap(i - 1).starts_with('.') && !words_[i - 1].is_capital);  // z. B.
         const auto last = chain(i);
         if (last > i && !abbreviation && size(last) >= 4 && !is_firm(i, last)) mark(i, last), i = last;
         continue;
@@ -399,14 +477,13 @@ class NameFinder::Search {
 
   bool begins_with_ambiguous(std::size_t i) const {
     const auto& word = words_[i];
-    if (!finder_.ambiguous_first_.contains(word.folded)) return false;
+    if (!is(i, kAmbiguousFirst)) return false;
     const bool followed = i + 1 < words_.size() && is_space(gap(i)) && words_[i + 1].is_free;
     if (followed && words_[i + 1].is_capital && is_any_surname(i + 1) && !is_stop(i + 1)) return true;
     const bool spoken_of = i > 0 && is_space(gap(i - 1)) && speaks_of_person(words_[i - 1].folded);
     if (is_known(i)) return true;
-    const bool is_short = finder_.short_first_.contains(word.folded) && !(followed && words_[i + 1].is_upper && !word.is_upper);
-    if (followed && words_[i + 1].is_capital)
-      return (spoken_of || is_short) && !is_stop(i + 1) && !finder_.firm_.contains(words_[i + 1].folded);
+    const bool is_short = is(i, kShortFirst) && !(followed && words_[i + 1].is_upper && !word.is_upper);
+    if (followed && words_[i + 1].is_capital) return (spoken_of || is_short) && !is_stop(i + 1) && !is(i + 1, kFirm);
     return !is_stop(i) && !word.is_upper && ((followed && is_done_by_people(words_[i + 1].folded)) || (spoken_of && !in_calendar(i)));
   }
   bool in_calendar(std::size_t i) const {
@@ -457,7 +534,7 @@ class NameFinder::Search {
         if (!can_follow(*i, true)) return;
         last = chain(*i);
         if (!is_any_first(*i) && (behind_comma || !closes(last))) return;
-        if (finder_.ambiguous_first_.contains(words_[*i].folded) && last == *i && !closes(last)) return;
+        if (is(*i, kAmbiguousFirst) && last == *i && !closes(last)) return;
       } else if (!is_any_first(*i) || !closes(*i)) {
         return;
       }
@@ -477,12 +554,20 @@ class NameFinder::Search {
   void sign_off(std::size_t place) {
     const auto i = word_at(place);
     if (!i || !words_[*i].is_free) return;
-    if (words_[*i].is_capital) {
-      const auto found = sequence(place);
-      if (found && closes(found->second) && !is_firm(found->first, found->second)) mark(found->first, found->second);
-    } else if (is_any_first(*i) && closes(*i)) {
-      mark(*i, *i);
+    if (!words_[*i].is_capital) {
+      if (is_any_first(*i) && closes(*i)) mark(*i, *i);
+      return;
     }
+    const auto found = sequence(place);
+    if (!found || !closes(found->second) || is_firm(found->first, found->second)) return;
+    // A name that no list knows stands where the text ends, a signature at most behind it; "Thanks. Select:" goes on.
+    const auto [first, last] = *found;
+    const bool listed = is_any_first(first) || is_any_surname(last);
+    const auto rest = text_.substr(words_[last].end);
+    const auto next = rest.find_first_not_of(" \t\r");
+    const bool ends =
+        rest.size() <= kSignature && (next == rest.npos || std::string_view("\n,.<|(").find(rest[next]) != std::string_view::npos);
+    if (listed || ends) mark(first, last);
   }
 
   // `least`: capital words that are a name even where no list knows them.

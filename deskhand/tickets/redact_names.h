@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct TextWord {
   std::string folded;
   bool is_capital, is_upper;  // begins with a capital; has nothing else
   bool is_free;               // no part of an identifier, a path or anything found before
+  unsigned kinds = 0;         // what the lists say of it
 };
 
 class NameFinder {
@@ -37,10 +39,10 @@ class NameFinder {
  private:
   using Words = std::unordered_set<std::string>;
   class Search;
-  bool is_stop(const std::string& folded) const;
-  bool is_surname(const std::string& folded) const;
+  void add(std::string_view list, unsigned kind);
+  unsigned kinds_of(const std::string& folded) const;  // of a word with hyphens, by its parts
 
-  Words first_, ambiguous_first_, short_first_, surnames_, ambiguous_surnames_, stop_, firm_, listed_;
+  std::unordered_map<std::string, unsigned> words_;  // folded, and the lists that have it
   std::vector<std::string> brands_;
   Pattern title_, greeting_, sign_off_, dash_, introduction_, weak_introduction_, label_, called_;
 };
