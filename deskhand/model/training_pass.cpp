@@ -5,7 +5,6 @@
 #include "deskhand/model/first_rows.h"
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
-#include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/gather.h"
 #include "deskhand/ops/linear.h"
@@ -58,24 +57,6 @@ Backend exact(Backend on, DType activations) {
   return on;
 }
 
-// A text of a pass that begins with the first `shared` rows and goes on with `count` of its own.
-struct SharingText {
-  std::int64_t shared, first, count;
-
-  std::int64_t rows() const { return shared + count; }
-  std::array<std::int32_t, 2> bounds() const { return {0, static_cast<std::int32_t>(rows())}; }
-  // The beginning and the text's own rows, one behind the other.
-  View gathered(const Backend& on, Tensor& whole, const Tensor& of_pass) const {
-    copy(on, whole.view().rows(0, shared), of_pass.view().rows(0, shared));
-    copy(on, whole.view().rows(shared, count), of_pass.view().rows(first, count));
-    return of(whole);
-  }
-  View of(Tensor& whole) const { return whole.view().rows(0, rows()); }
-  void put_back(const Backend& on, Tensor& of_pass, const Tensor& whole) const {
-    copy(on, of_pass.view().rows(first, count), whole.view().rows(shared, count));
-  }
-};
-
 bool is_trained(const LinearGradients& linear) {
   return !linear.weight.empty() || !linear.bias.empty() || !linear.lora_a.empty() || !linear.lora_b.empty();
 }
@@ -107,7 +88,6 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
       d_k_(limits.activations.make({limits.tokens, config.kv_heads, config.head_width})),
       d_v_(limits.activations.make({limits.tokens, config.kv_heads, config.head_width})),
       last_rstd_(limits.activations.make_f32({limits.tokens})),
-      whole_(whole_text()),
       positions_(static_cast<std::size_t>(limits.tokens)) {
   if (!weights.head.lora.a.empty())
     throw Error(ExitCode::kUsage,
@@ -129,21 +109,13 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
   }
 }
 
-TrainingPass::WholeText TrainingPass::whole_text() const {
-  const Placement& at = limits_.activations;
-  const std::int64_t rows = limits_.positions, width = config_.head_width;
-  const auto queries = [&] { return at.make({rows, config_.heads, width}); };
-  const auto keys = [&] { return at.make({rows, config_.kv_heads, width}); };
-  return {queries(), queries(), queries(), queries(), keys(), keys(), keys(), keys(), at.make_f32({rows, config_.heads})};
-}
-
 std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int64_t lora_ranks) {
   const std::int64_t query = c.query_width(), kv = c.kv_width(), size = row_bytes(limits.activations.type, 1);
   const std::int64_t kept = 2 * query + 2 * kv + 2 * c.feed_forward + c.width + lora_ranks, kept_f32 = 2 + c.heads;
   const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv, once_f32 = 1;
   const std::int64_t layers = limits.recompute ? 1 : c.layers, f32 = sizeof(float);
   const std::int64_t row = size * ((c.layers + 1) * c.width + layers * kept + once) + f32 * (layers * kept_f32 + once_f32);
-  const std::int64_t position = size * 4 * (query + kv) + f32 * (c.head_width + c.heads);
+  const std::int64_t position = f32 * c.head_width;
   const std::int64_t position_number = sizeof(std::int32_t);
   return limits.tokens * (row + position_number) + std::min(limits.positions, c.max_positions) * position;
 }
@@ -222,7 +194,7 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   apply(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, normed);
   rope(on, heads(act.q), positions, angles_.table());
   rope(on, heads(act.k), positions, angles_.table());
-  attend(on, act);
+  attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {.shared = shared_}, rows_of(act.logsumexp));
   apply(on, std::array{call(kAttentionOut, delta_)}, rows_of(act.attended));
   add(on, middle, x, delta);
 
@@ -232,42 +204,6 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   swiglu(on, rows_of(product_), rows_of(act.gate), rows_of(act.up));
   apply(on, std::array{call(kDown, delta_)}, rows_of(product_));
   add(on, rows_of(inputs_[number + 1]), middle, delta);
-}
-
-void TrainingPass::attend(const Backend& on, LayerActivations& act) {
-  const auto at_once = bounds_.first(texts_at_once() + 1);
-  const auto part = [&](Tensor& buffer) { return buffer.view().rows(0, at_once.back()); };
-  attention(on, part(act.attended), part(act.q), part(act.k), part(act.v), at_once, {}, part(act.logsumexp));
-  for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
-    const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
-    attention(on, text.of(whole_.attended), text.gathered(on, whole_.q, act.q), text.gathered(on, whole_.k, act.k),
-              text.gathered(on, whole_.v, act.v), text.bounds(), {}, text.of(whole_.logsumexp));
-    text.put_back(on, act.attended, whole_.attended);
-    text.put_back(on, act.logsumexp, whole_.logsumexp);
-  }
-}
-
-void TrainingPass::attend_backward(const Backend& on, LayerActivations& act) {
-  const auto at_once = bounds_.first(texts_at_once() + 1);
-  const auto part = [&](Tensor& buffer) { return buffer.view().rows(0, at_once.back()); };
-  attention_backward(on, {part(d_q_), part(d_k_), part(d_v_)}, part(d_attended_),
-                     {part(act.q), part(act.k), part(act.v), part(act.attended), part(act.logsumexp)}, at_once);
-  for (std::size_t number = texts_at_once(); number + 1 < bounds_.size(); ++number) {
-    const SharingText text{shared_, bounds_[number], bounds_[number + 1] - bounds_[number]};
-    const View d_attended = text.gathered(on, whole_.d_attended, d_attended_);
-    clear(on, d_attended.rows(0, shared_));  // what it leaves counts once, in the first text
-    attention_backward(on, {text.of(whole_.d_q), text.of(whole_.d_k), text.of(whole_.d_v)}, d_attended,
-                       {text.gathered(on, whole_.q, act.q), text.gathered(on, whole_.k, act.k), text.gathered(on, whole_.v, act.v),
-                        text.gathered(on, whole_.attended, act.attended), text.gathered(on, whole_.logsumexp, act.logsumexp)},
-                       text.bounds());
-    text.put_back(on, d_q_, whole_.d_q);  // the beginning's d_q is zero
-    text.put_back(on, d_k_, whole_.d_k);
-    text.put_back(on, d_v_, whole_.d_v);
-    for (auto [to, from] : {std::pair{&d_k_, &whole_.d_k}, std::pair{&d_v_, &whole_.d_v}}) {
-      const View shared = first_rows(*to, shared_);
-      add(on, shared, shared, first_rows(*from, shared_));
-    }
-  }
 }
 
 void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
@@ -295,7 +231,8 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
                     act.feed_forward_rstd.view().rows(0, rows_));
 
   pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
-  attend_backward(on, act);
+  attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
+                     {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_, {.shared = shared_});
   const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
   rope(on, heads(d_q_), positions, angles_.table(), true);
   rope(on, heads(d_k_), positions, angles_.table(), true);

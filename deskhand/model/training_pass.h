@@ -61,10 +61,6 @@ class TrainingPass {
   void forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch);
   // d_x_ goes from the layer's output to its input; to_input false: nobody below wants it.
   void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
-  // The first text holds the shared beginning itself; the others are gathered behind a copy of it.
-  std::size_t texts_at_once() const { return shared_ == 0 ? bounds_.size() - 1 : 1; }
-  void attend(const Backend& on, LayerActivations& act);
-  void attend_backward(const Backend& on, LayerActivations& act);  // d_attended_ becomes d_q_, d_k_, d_v_, still turned
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
   View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
   View low_of(Kept& kept, std::size_t at, const Linear& linear) const;  // empty where it has no pair
@@ -79,16 +75,10 @@ class TrainingPass {
   Tensor product_, d_product_;           // (N, F)     silu(gate) * up
   Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
   Tensor last_rstd_;                     // (M)
-  // One text with the beginning that it shares, T rows: the longest.
-  struct WholeText {
-    Tensor q, attended, d_attended, d_q;  // (T, H, D)
-    Tensor k, v, d_k, d_v;                // (T, G, D)
-    Tensor logsumexp;                     // (T, H)
-  } whole_;
-  WholeText whole_text() const;
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
-  std::int64_t rows_ = 0, shared_ = 0;  // N, and rows of the beginning that texts share
+  std::int64_t rows_ = 0;    // N
+  std::int32_t shared_ = 0;  // rows of the beginning that texts share
   std::span<const std::int32_t> bounds_;
 };
 
