@@ -12,7 +12,7 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, from_excel
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, TimeSeriesSplit, train_test_split
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tickets"
 
@@ -76,7 +76,11 @@ def main() -> None:
         splits.append({"count": count, "test": [int(i) for i in test[:20]], "train": [int(i) for i in train[:20]], "test_rows": len(test),
                        "sha256": hashlib.sha256(words.encode()).hexdigest()})
     permutations = [{"seed": seed, "count": 12, "order": [int(i) for i in numpy.random.RandomState(seed).permutation(12)]} for seed in (0, 1, 42, 4294967295)]
-    (FOLDER / "splits.json").write_text(json.dumps({"splits": splits, "permutations": permutations}, indent=1) + "\n")
+    folds = [{"count": count, "k": k, "seed": seed, "test": [[int(i) for i in test] for _, test in KFold(k, shuffle=True, random_state=seed).split(numpy.arange(count))]}
+             for count, k, seed in ((10, 2, 42), (23, 5, 42), (60, 7, 1))]
+    time_folds = [{"count": count, "k": k, "train": [[int(i) for i in train] for train, _ in TimeSeriesSplit(k).split(numpy.arange(count))],
+                   "test": [[int(i) for i in test] for _, test in TimeSeriesSplit(k).split(numpy.arange(count))]} for count, k in ((6, 2), (23, 5), (31, 4))]
+    (FOLDER / "splits.json").write_text(json.dumps({"splits": splits, "permutations": permutations, "folds": folds, "time_folds": time_folds}, indent=1) + "\n")
 
     german = "TICKETID;SUBJECT;PROBLEM\r\n1;Größe fehlt;\"Der Drucker \"\"Müller\"\" läuft nicht;\nbitte prüfen – 5 €\"\r\n2;Über Nacht;Straße\r\n"
     russian = "TICKETID,SUBJECT,PROBLEM\n" + "".join(f"{n},Не печатает счёт,\"После обновления программа не печатает счета, ошибка номер {n}. Помогите, пожалуйста, очень срочно\"\n" for n in range(1, 9))

@@ -26,13 +26,15 @@ std::string training_output(const Ticket& ticket) {
   return fmt::format("- Urgency: {}\n- Category: {}\n- Solution: {}", ticket.urgency, ticket.category, one_line(resolution_text(ticket)));
 }
 
+void refuse_training_files(const std::filesystem::path& folder) {
+  for (const char* name : {"train.csv", "test.csv", "train.jsonl", "test.jsonl"})
+    if (std::filesystem::exists(folder / name))
+      throw Error(ExitCode::kCannotWrite, "{} exists; --force replaces it", (folder / name).string());
+}
+
 TrainingExport write_training_files(const std::filesystem::path& folder, std::span<const Ticket> train, std::span<const Ticket> test,
                                     bool overwrite) {
-  if (!overwrite) {
-    for (const char* name : {"train.csv", "test.csv", "train.jsonl", "test.jsonl"})
-      if (std::filesystem::exists(folder / name))
-        throw Error(ExitCode::kCannotWrite, "{} exists; --force replaces it", (folder / name).string());
-  }
+  if (!overwrite) refuse_training_files(folder);
   std::error_code fault;
   std::filesystem::create_directories(folder, fault);
   if (fault) throw Error(ExitCode::kCannotWrite, "cannot make the folder {}: {}", folder.string(), fault.message());

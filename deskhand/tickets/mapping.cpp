@@ -334,6 +334,12 @@ void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vect
   }
 }
 
+std::string field_of(const ColumnMapping& mapping, TableRole role, std::string_view column) {
+  for (const Field& field : fields_of(mapping, role))
+    if (!field.column->empty() && lower(*field.column) == lower(column)) return field.name;
+  return "";
+}
+
 RowMapper::RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table)
     : mapping_(mapping), file_(table.path().string()), stem_(table.path().stem().string()) {
   const auto& header = table.header();
@@ -413,8 +419,16 @@ Ticket RowMapper::ticket(const Row& row) {
       ticket.category = found->second;
     }
   }
+  if (const auto merged = mapping_.merged_categories.find(lower(ticket.category)); merged != mapping_.merged_categories.end())
+    ticket.category = merged->second;
+  if (const auto right = mapping_.category_of.find(ticket.id); right != mapping_.category_of.end()) ticket.category = right->second;
+  if (const auto right = mapping_.urgency_of.find(ticket.id); right != mapping_.urgency_of.end()) ticket.urgency = right->second;
   if (!mapping_.activities.empty()) read_activities(row, ticket);
   return ticket;
+}
+
+bool RowMapper::is_excluded(const Ticket& ticket) const {
+  return mapping_.excluded_tickets.contains(ticket.id) || mapping_.excluded_categories.contains(lower(ticket.category));
 }
 
 Activity RowMapper::activity(const Row& row) {

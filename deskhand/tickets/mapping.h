@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,11 @@ struct ColumnMapping {
   std::string activities;                     // the column that holds the history as a JSON array; empty: the history is a file of its own
   std::map<std::string, int> urgency_labels;  // in lower case, "blocker" = 1; empty: the cells hold 1..5
   std::map<std::string, std::string> category_labels;  // in lower case, the name to use; empty: categories are taken as they are
+  // What an audit of the desk proposes, or a person decides. Keys as category_labels', but categories that are not named stay as they are.
+  std::map<std::string, std::string> merged_categories;         // in lower case, the category it becomes
+  std::map<std::string, std::string> category_of;               // by ticket id: labels put right
+  std::map<std::string, int> urgency_of;                        // as category_of
+  std::set<std::string> excluded_categories, excluded_tickets;  // after merging, in lower case; ids
   DateOrder date_order = DateOrder::kDayFirst;
   bool first_activity_is_query = true;              // false: the history holds answers alone, the query is `problem`
   std::string query_type;                           // the first activity is the query only if its type is this; empty: any type
@@ -48,6 +54,9 @@ enum class TableRole { kTickets, kHistory };
 // of them by edit distance and the line for desk.toml.
 void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vector<std::string>& header, const std::string& file);
 
+// The field that a column of the export is read as, "urgency"; "activities" for the JSON column; empty: nothing reads it.
+std::string field_of(const ColumnMapping& mapping, TableRole role, std::string_view column);
+
 // Reads rows of one table by a mapping. Positions are looked up once; check_mapping is part of the constructor.
 class RowMapper {
  public:
@@ -57,6 +66,7 @@ class RowMapper {
   // empty and counted.
   Ticket ticket(const Row& row);
   Activity activity(const Row& row);
+  bool is_excluded(const Ticket& ticket) const;  // by the mapping: its category or its id
   std::size_t unread_dates() const { return unread_dates_; }
 
  private:

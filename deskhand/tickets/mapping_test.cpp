@@ -115,3 +115,28 @@ TEST_CASE("no preset maps what is known at closing alone to a ticket's problem")
       CHECK(column != leak);
   CHECK_THROWS_WITH_AS(mapping_preset("sap"), doctest::Contains("\"seed\", \"mendeley\", \"thunderbird\", \"tobi\""), Error);
 }
+
+TEST_CASE("categories are merged without case and only where they are named; single labels are put right by the ticket's id") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder.path() / "t.csv",
+                        "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,"
+                        "RESULTIONSUMMARY,ACCOUNTID,ACCOUNT\n1,,,PRINTNG,,,,,3,p,,,,\n2,,,Stock,,,,,3,p,,,,\n3,,,stock,,,,,1,p,,,,\n");
+  ColumnMapping mapping = mapping_preset("seed");
+  mapping.merged_categories = {{"printng", "Printing"}};
+  mapping.category_of = {{"3", "Printing"}};
+  mapping.urgency_of = {{"3", 4}};
+  mapping.excluded_categories = {"stock"};
+  mapping.excluded_tickets = {"1"};
+  const auto table = open_table(folder.path() / "t.csv");
+  RowMapper mapper(mapping, TableRole::kTickets, *table);
+  std::vector<Ticket> tickets;
+  for (Row row; table->next(row);) tickets.push_back(mapper.ticket(row));
+  REQUIRE(tickets.size() == 3);
+  CHECK(tickets[0].category == "Printing");
+  CHECK(tickets[1].category == "Stock");
+  CHECK(tickets[2].category == "Printing");
+  CHECK(tickets[2].urgency == 4);
+  CHECK(mapper.is_excluded(tickets[0]));
+  CHECK(mapper.is_excluded(tickets[1]));
+  CHECK_FALSE(mapper.is_excluded(tickets[2]));
+}

@@ -83,7 +83,8 @@ class Preparation {
     for (Row row; table->next(row); ++file.rows) {
       check_interrupt();
       if (role == TableRole::kTickets) {
-        take(mapper.ticket(row));
+        const Ticket ticket = mapper.ticket(row);
+        mapper.is_excluded(ticket) ? leave_out(ticket.id) : take(ticket);
       } else {
         take(mapper.activity(row));
       }
@@ -95,12 +96,22 @@ class Preparation {
     report_.files.push_back(std::move(file));
   }
 
+  // An earlier import's goes too.
+  void leave_out(const std::string& id) {
+    ++report_.skipped["ticket left out by import.exclude"];
+    excluded_.insert(id);
+    tickets_.erase(id);
+    renewed_.erase(id);
+    writer_.remove(id);
+  }
+
   void take(const Ticket& ticket) {
     if (ticket.id.empty()) {
       ++report_.skipped["ticket row without an id"];
       return;
     }
     if (!tickets_.insert(ticket.id).second) ++report_.skipped["ticket id that comes again (its last row counts)"];
+    excluded_.erase(ticket.id);
     staged_.put(ticket);
     if (settings_.mapping.activities.empty()) return;
     renewed_.insert(ticket.id);
@@ -111,6 +122,10 @@ class Preparation {
   void take(const Activity& activity) {
     if (activity.ticket_id.empty()) {
       ++report_.skipped["history row without a ticket id"];
+      return;
+    }
+    if (excluded_.contains(activity.ticket_id)) {
+      ++report_.skipped["history of a ticket that is left out"];
       return;
     }
     if (!tickets_.contains(activity.ticket_id) && !writer_.has(activity.ticket_id)) {
@@ -240,6 +255,7 @@ class Preparation {
   Cleaner cleaner_;
   PrepareReport report_;
   std::unordered_set<std::string> tickets_, renewed_, unknown_;  // ids: with a row, with history, that no ticket has
+  std::unordered_set<std::string> excluded_;                     // ids with a row that is left out
   std::int64_t sequence_ = 0;
   const std::string first_day_ = first_day_to_keep(settings_.retention, today_utc());
 };

@@ -297,3 +297,22 @@ TEST_CASE("the real tickets are prepared whole, and no closing template reaches 
     });
   }
 }
+
+TEST_CASE("what is left out is neither stored nor kept from an earlier import, and its history is not called unknown") {
+  const TemporaryFolder folder;
+  auto settings = write_desk(folder);
+  Database database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+  prepare(settings, database);
+  TicketStore store(database);
+  REQUIRE(store.find("1").has_value());
+  settings.mapping.excluded_categories = {"printing"};
+  const auto report = prepare(settings, database);
+  CHECK(!store.find("1").has_value());
+  CHECK(store.find("2").has_value());
+  CHECK(report.skipped.at("ticket left out by import.exclude") == 1);
+  CHECK(report.skipped.at("history of a ticket that is left out") == 4);
+  CHECK(report.unknown_tickets == 1);
+  settings.mapping.excluded_categories.clear();
+  CHECK(prepare(settings, database).added == 1);
+  CHECK(store.find("1")->activities.size() == 4);
+}
