@@ -16,3 +16,5 @@ pkg_check_modules(UCHARDET REQUIRED IMPORTED_TARGET uchardet)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.42)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy>=1.0.3)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib>=0.11)
+find_path(CLD2_INCLUDE cld2/public/compact_lang_det.h REQUIRED)   # Debian's has no pkg-config file
+find_library(CLD2_LIBRARY cld2 REQUIRED)

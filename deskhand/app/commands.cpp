@@ -10,6 +10,7 @@ DESKHAND_COMMAND(redact);
 DESKHAND_COMMAND(reveal);
 DESKHAND_COMMAND(forget);
 DESKHAND_COMMAND(rewrite);
+DESKHAND_COMMAND(audit);
 DESKHAND_COMMAND(split);
 DESKHAND_COMMAND(index);
 DESKHAND_COMMAND(search);
@@ -33,6 +34,7 @@ std::span<const Command> commands() {
       {"reveal", "say what a ticket's marks stand for, with the key", declare_reveal},
       {"forget", "erase tickets from all that the desk keeps, and name the runs that learnt from them", declare_forget},
       {"rewrite", "write problem and resolution of every ticket anew, in a few plain sentences", declare_rewrite},
+      {"audit", "say what is wrong with the tickets before anybody learns from them, and how to mend it", declare_audit},
       {"split", "choose the tickets to learn from and those kept for testing", declare_split},
       {"index", "embed the closed tickets as cases and fit the label weights", declare_index},
       {"search", "find closed tickets like a new problem", declare_search},

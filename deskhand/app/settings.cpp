@@ -85,6 +85,21 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
     import.mapping.urgency_labels[lower(label)] = urgency;
   }
   for (const auto& [label, category] : section.texts("category_labels")) import.mapping.category_labels[lower(label)] = category;
+  for (const auto& [label, category] : section.texts("merge_categories")) import.mapping.merged_categories[lower(label)] = category;
+  for (const auto& [id, category] : section.texts("category_of")) import.mapping.category_of[id] = category;
+  for (const auto& [id, urgency] : section.integers("urgency_of")) {
+    if (urgency < kMinUrgency || urgency > kMaxUrgency)
+      throw Error(ExitCode::kUsage, "desk.toml: import.urgency_of: ticket '{}' is {}, wanted {} to {}", id, urgency, kMinUrgency,
+                  kMaxUrgency);
+    import.mapping.urgency_of[id] = urgency;
+  }
+  TomlSection exclude = section.section("exclude");
+  std::vector<std::string> categories, tickets_left_out;
+  exclude.read("categories", categories);
+  exclude.read("tickets", tickets_left_out);
+  exclude.finish();
+  for (const auto& category : categories) import.mapping.excluded_categories.insert(lower(category));
+  import.mapping.excluded_tickets.insert(tickets_left_out.begin(), tickets_left_out.end());
   section.finish();
 }
 
@@ -126,9 +141,12 @@ void read_redact(TomlSection section, DeskSettings& settings, const fs::path& fo
 }
 
 void read_split(TomlSection section, SplitSettings& split) {
-  split.method = static_cast<SplitMethod>(section.choice("method", {"random", "grouped", "time"}, 0));
+  split.method = static_cast<SplitMethod>(section.choice("method", {"random", "grouped", "time"}, static_cast<int>(split.method)));
   section.read("test_share", split.test_share, 0.0001, 0.9);
   section.read("seed", split.seed, 0, 2147483647);
+  section.read("folds", split.folds, 0, 100);
+  section.read("fold", split.fold, 1, 100);
+  check_folds(split);
   section.finish();
 }
 
@@ -262,6 +280,25 @@ DeskSettings read_settings(std::string_view text, const fs::path& folder, const 
   return settings;
 }
 
+std::set<std::string> settings_sections(std::string_view text) {
+  std::set<std::string> sections;
+  const auto look = [&](const auto& self, const toml::table& table, const std::string& name) -> void {
+    for (const auto& [key, value] : table)
+      if (value.is_table()) {
+        const std::string own = name + (name.empty() ? "" : ".") + std::string(key.str());
+        sections.insert(own);
+        self(self, *value.as_table(), own);
+      }
+  };
+  look(look, toml::parse(text), "");
+  return sections;
+}
+
+void check_folds(const SplitSettings& split) {
+  if (split.folds == 1 || (split.folds > 0 && split.fold > split.folds))
+    throw Error(ExitCode::kUsage, "fold {} of {}: wanted are 2 folds or more (0: none) and one of them", split.fold, split.folds);
+}
+
 std::string write_settings(const NewDesk& desk) {
   return fmt::format(
       R"(# The settings of this desk. Every line may be left out: the value shown is the default, unless a comment says otherwise.
@@ -295,9 +332,11 @@ days = 0                       # tickets older than this are left out of imports
 since = "completed"            # or received
 
 [split]                        # deskhand split
-method = "random"              # random: as scikit-learn's train_test_split; grouped: near copies stay on one side; time: the latest are tested
+method = "grouped"             # near copies stay on one side; random: as scikit-learn's train_test_split; time: the latest are tested
 test_share = {test_share:g}
 seed = 42
+folds = 0                      # 5: five splits, every ticket tested once (data/fold-1 ...); the desk holds the one that 'fold' names
+fold = 1
 
 [models]
 encoder = "all-minilm-l6-v2"

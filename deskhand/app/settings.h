@@ -1,6 +1,7 @@
 // A desk's settings: desk.toml read once into plain structs, which are handed down. docs/desk-toml.md describes every key.
 #pragma once
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,9 +16,11 @@ namespace deskhand {
 enum class SplitMethod { kRandom, kGrouped, kTime };
 
 struct SplitSettings {
-  SplitMethod method = SplitMethod::kRandom;
+  SplitMethod method = SplitMethod::kGrouped;
   double test_share = 0.05;
   int seed = 42;
+  int folds = 0;  // 0: one split by test_share; else k of them, the test parts of which do not overlap
+  int fold = 1;   // of folds, the one that the desk holds
 };
 
 struct ModelSettings {
@@ -77,6 +80,11 @@ struct DeskSettings {
 
 // Throws Error(kUsage) with file and line. Relative paths count from the desk's folder.
 DeskSettings read_settings(std::string_view toml, const std::filesystem::path& folder, const std::string& where);
+
+// The tables that a desk.toml opens: "import", "import.columns".
+std::set<std::string> settings_sections(std::string_view toml);
+
+void check_folds(const SplitSettings& split);  // throws Error(kUsage) for a fold that is not there
 
 struct NewDesk {
   std::string name, preset;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "deskhand/report/audit_report.h"
 #include "deskhand/report/headline.h"
 #include "deskhand/report/page.h"
 #include "deskhand/report/words.h"
@@ -154,6 +155,29 @@ std::string run_comparison_markdown(std::span<const RunCurves> runs, std::span<c
   const ChartTable averages = averages_table(runs);
   return fmt::format("# Training runs\n\n{}\n\n", markdown(findings.front())) + sentences(std::span(findings).subspan(1)) +
          "## Averages\n\n" + table(averages.head, averages.rows) + drawings(figures);
+}
+
+std::string audit_markdown(const Audit& audit, std::span<const Figure> figures, const AuditReportOptions& options) {
+  std::string text = fmt::format("# Audit of {}\n\n{}\n\n", markdown(audit.desk), markdown(audit.summary));
+  text += fmt::format("{} tickets, made {}, deskhand {}.\n\n", grouped(audit.tickets), markdown(audit.made), markdown(audit.version));
+  for (const Finding& finding : audit.findings) {
+    text += fmt::format("## {} ({})\n\n{}\n\n", markdown(finding.title), name_of(finding.severity), markdown(finding.advice));
+    auto head = finding.head;
+    auto rows = finding.rows;
+    if (finding.has_texts && !options.texts) {
+      head.pop_back();
+      for (auto& cells : rows) cells.pop_back();
+    }
+    if (!rows.empty()) text += table(head, rows);
+  }
+  if (const std::string fixes = fixes_toml(audit, options.present); !fixes.empty()) {
+    text += "## For desk.toml\n";
+    for (std::size_t at = 0; at < fixes.size(); at = std::min(fixes.find('\n', at), fixes.size() - 1) + 1)
+      text += "\n    " + visible(fixes.substr(at, fixes.find('\n', at) - at));
+    text += "\n\n";
+  }
+  for (const std::string& warning : audit.warnings) text += "- " + markdown(warning) + "\n";
+  return text + drawings(figures);
 }
 
 }  // namespace deskhand

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "deskhand/report/audit_report.h"
 #include "deskhand/report/headline.h"
 #include "deskhand/report/words.h"
 
@@ -476,6 +477,8 @@ constexpr std::array<SectionLink, 7> kSections = {{{"summary", "Summary"},
 constexpr std::array<SectionLink, 2> kSectionsOfNothing = {kSections.front(), kSections.back()};
 constexpr std::array<SectionLink, 5> kCompared = {
     {{"summary", "Summary"}, {"differences", "Differences"}, {"measures", "Measures"}, {"charts", "Charts"}, {"method", "Method"}}};
+constexpr std::array<SectionLink, 4> kAudit = {
+    {{"summary", "Summary"}, {"findings", "Findings"}, {"fixes", "For desk.toml"}, {"charts", "Charts"}}};
 constexpr std::array<SectionLink, 2> kRuns = {{{"summary", "Summary"}, {"charts", "Charts"}}};
 
 std::string links(std::span<const SectionLink> sections) {
@@ -609,6 +612,50 @@ std::string run_comparison_page(std::span<const RunCurves> runs, std::span<const
   if (findings.size() > 1) text += "<div class=\"findings\">" + list(std::span(findings).subspan(1)) + "</div>";
   text += table(averages_table(runs), "Averages of the runs", "plain texts") + "</section>\n";
   text += "<section id=\"charts\" aria-labelledby=\"charts-title\">\n<h2 id=\"charts-title\">Charts</h2>\n<div class=\"figures\">\n";
+  for (const Figure& figure : figures) text += figure_html(figure);
+  return text + "</div></section>\n" + std::string(kEnd);
+}
+
+std::string audit_page(const Audit& audit, std::span<const Figure> figures, const AuditReportOptions& options) {
+  std::string text = head(audit.desk + " · deskhand audit", "<script src=\"report.js\" defer></script>\n");
+  text += top("Audit", fmt::format("{}{}{}", audit.desk, audit.desk.empty() || audit.made.empty() ? "" : " · ", day_of(audit.made)),
+              links(kAudit));
+  text += "<section id=\"summary\" aria-labelledby=\"summary-title\">\n<h2 id=\"summary-title\">Summary</h2>\n" +
+          element("p", audit.summary, "class=\"lead\"");
+  text += "<dl class=\"facts\">\n" + definition("Desk", audit.desk) + definition("Tickets", grouped(audit.tickets)) +
+          definition("Made", audit.made) + definition("deskhand", audit.version) + "</dl>\n";
+  if (!audit.warnings.empty()) text += notice("warning", "Warnings", list(audit.warnings));
+  if (!options.texts) text += notice("note", "Texts are left out", element("p", "This page was written without a word of any ticket."));
+  text += "</section>\n<section id=\"findings\" aria-labelledby=\"findings-title\">\n<h2 id=\"findings-title\">Findings</h2>\n";
+  for (const Finding& finding : audit.findings) {
+    constexpr std::array<std::pair<const char*, const char*>, 3> kKinds = {
+        {{"warning", "To mend: "}, {"note", "Worth a look: "}, {"good", ""}}};
+    const auto& [kind, before] = kKinds[static_cast<std::size_t>(finding.severity)];
+    std::string body = finding.advice.empty() ? "" : element("p", finding.advice);
+    if (!finding.rows.empty()) {
+      ChartTable content{.head = finding.head, .rows = finding.rows};
+      if (finding.has_texts && !options.texts) {
+        content.head.pop_back();
+        for (auto& row : content.rows) row.pop_back();
+      }
+      body += fmt::format("<details{}><summary>What was found</summary>\n{}{}</details>\n",
+                          finding.severity == Severity::kMend ? " open" : "", table(content, finding.title, "plain texts"),
+                          finding.more > 0 ? element("p", fmt::format("And {} more, in metrics.json.", grouped(finding.more))) : "");
+    }
+    text += notice(kind, before + finding.title, body);
+  }
+  const std::string fixes = fixes_toml(audit, options.present);
+  text += "</section>\n<section id=\"fixes\" aria-labelledby=\"fixes-title\">\n<h2 id=\"fixes-title\">For desk.toml</h2>\n";
+  text +=
+      fixes.empty()
+          ? element("p", "Nothing is proposed.")
+          : element("p", "These lines go to the end of desk.toml, those that you agree with. Then: deskhand prepare, split --force, index.",
+                    "class=\"about\"") +
+                element("pre", fixes);
+  for (const std::string& command : options.commands) text += element("p", "To repeat it: " + command, "class=\"about\"");
+  text +=
+      "</section>\n<section id=\"charts\" aria-labelledby=\"charts-title\">\n<h2 id=\"charts-title\">Charts</h2>\n<div "
+      "class=\"figures\">\n";
   for (const Figure& figure : figures) text += figure_html(figure);
   return text + "</div></section>\n" + std::string(kEnd);
 }

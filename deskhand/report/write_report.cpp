@@ -11,6 +11,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/report/audit_report.h"
 #include "deskhand/report/page.h"
 #include "deskhand/report/report.h"
 
@@ -182,6 +183,17 @@ void write_run_comparison(const std::filesystem::path& folder, std::span<const R
   made.write("index.html", run_comparison_page(runs, figures));
   made.write("report.md", run_comparison_markdown(runs, figures));
   made.write("metrics.json", run_comparison_json(runs));
+  for (const char* name : {"report.css", "report.js"}) made.write(name, report_asset(name));
+  write_drawings(made, figures);
+  made.commit();
+}
+
+void write_audit(const std::filesystem::path& folder, const Audit& audit, const AuditReportOptions& options) {
+  NewFolder made(folder, options.force);
+  const std::vector<Figure> figures = draw_audit(audit);
+  made.write("index.html", audit_page(audit, figures, options));
+  made.write("report.md", audit_markdown(audit, figures, options));
+  made.write("metrics.json", audit_json(audit, options));
   for (const char* name : {"report.css", "report.js"}) made.write(name, report_asset(name));
   write_drawings(made, figures);
   made.commit();

@@ -5,6 +5,7 @@ Models come from DESKHAND_MODELS (or the default folder); tests that need one sa
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -21,7 +22,7 @@ import tiny_model
 PROGRAM, SOURCE = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 SAMPLE, SHARED = SOURCE / "sample", SOURCE.parent / "shared" / "data"
 MODELS = Path(os.environ.get("DESKHAND_MODELS") or Path.home() / ".cache" / "deskhand" / "models")
-COMMANDS = ["init", "model", "prepare", "redact", "reveal", "forget", "rewrite", "split", "index", "search", "triage", "evaluate", "report", "train", "compare", "export", "demo", "doctor", "perplexity"]
+COMMANDS = ["init", "model", "prepare", "redact", "reveal", "forget", "rewrite", "audit", "split", "index", "search", "triage", "evaluate", "report", "train", "compare", "export", "demo", "doctor", "perplexity"]
 ENCODER, DECODER = "all-minilm-l6-v2", "qwen2.5-coder-0.5b-instruct"
 
 
@@ -73,6 +74,19 @@ class Help(unittest.TestCase):
         for command in COMMANDS:
             self.assertIn(command, whole)
             self.assertIn("Example", run(command, "--help").stdout)
+
+    def test_what_is_not_a_command_or_option_is_named_with_the_nearest_one(self):
+        for words, said in ((["trian"], "there is no command 'trian'; did you mean 'train'?"), (["--jsn", "doctor"], "no option '--jsn'; did you mean '--json'"),
+                            (["split", "--metod", "time"], "no option '--metod'; did you mean '--method'?; see: deskhand split --help"), (["conquer"], "no command 'conquer';"),
+                            (["search"], "QUERY is required; see: deskhand search --help"), (["split", "extra"], "'extra' is one word too many"),
+                            (["model"], "'deskhand model' wants a command of its own"), (["model", "gte"], "did you mean 'get'"), ([], "a command is wanted")):
+            with self.subTest(words=words):
+                message = run(*words, expect=2).stderr
+                self.assertIn(said, message)
+                self.assertTrue(message.startswith("deskhand: ") and message.count("\n") == 1, message)
+        self.assertNotIn("{false}", run("evaluate", "--help").stdout)
+        self.assertIn("--desk DIR", run("search", "--help").stdout)
+        self.assertIn("deskhand init", run("--help").stdout)
 
     def test_what_is_not_a_command_or_option_ends_with_the_usage_code(self):
         run("conquer", expect=2)
@@ -174,16 +188,41 @@ class Pipeline(Folder):
         self.change("test_share = 0.05", "test_share = 0.4")
         run("--desk", self.desk, "prepare")
         drawn = json.loads(run("--desk", self.desk, "--json", "split").stdout)
-        self.assertEqual((drawn["how"], drawn["test"], drawn["leaked"]), ("random, 40 %, seed 42", 8, 8))
-        self.assertRegex(run("--desk", self.desk, "split", "--force").stdout, r'8 of the tickets kept for testing have a near copy.*method = "grouped"')
-        self.change('method = "random"', 'method = "grouped"')
-        drawn = json.loads(run("--desk", self.desk, "--json", "split", "--force").stdout)
         self.assertEqual((drawn["how"], drawn["test"], drawn["leaked"]), ("grouped, 40 %, seed 42", 8, 0))
         tested = {row["instruction"].split()[13] for row in read_csv(self.desk / "data" / "test.csv")}
         learnt = {row["instruction"].split()[13] for row in read_csv(self.desk / "data" / "train.csv")}
         self.assertEqual((len(tested), tested & learnt), (2, set()))
-        self.change('method = "grouped"', 'method = "time"')
+        self.assertIn("none of the tickets kept for testing has a near copy", run("--desk", self.desk, "split", "--force").stdout)
+        drawn = json.loads(run("--desk", self.desk, "--json", "split", "--force", "--method", "random").stdout)
+        self.assertEqual((drawn["how"], drawn["test"], drawn["leaked"]), ("random, 40 %, seed 42", 8, 8))
+        self.assertEqual((drawn["leakage"]["leaked"], drawn["leakage"]["threshold"], len(drawn["leakage"]["examples"])), (8, 0.6, 8))
+        self.change('method = "grouped"', 'method = "random"')
+        self.assertRegex(run("--desk", self.desk, "split", "--force").stdout, r'8 of 8 tickets kept for testing .* near copy.*method = "grouped"(?s:.*)for example \d+ is like \d+')
+        self.change('method = "random"', 'method = "time"')
         self.assertIn("by time, the latest 40 %", run("--desk", self.desk, "split", "--force").stdout)
+
+    def test_folds_test_every_ticket_once_and_the_desk_holds_the_one_that_is_named(self):
+        self.new_desk()
+        run("--desk", self.desk, "prepare")
+        drawn = json.loads(run("--desk", self.desk, "--json", "split", "--folds", "4", "--fold", "2").stdout)
+        self.assertEqual((drawn["how"], [fold["leaked"] for fold in drawn["folds"]]), ("grouped, fold 2 of 4, seed 42", [0, 0, 0, 0]))
+        self.assertEqual([fold["test"] + fold["train"] for fold in drawn["folds"]], [444] * 4)
+        tested = [row["instruction"] for fold in range(1, 5) for row in read_jsonl(self.desk / "data" / f"fold-{fold}" / "test.jsonl")]
+        every = [row["instruction"] for part in ("train", "test") for row in read_jsonl(self.desk / "data" / f"{part}.jsonl")]
+        self.assertEqual(sorted(tested), sorted(every))
+        self.assertEqual(read_jsonl(self.desk / "data" / "test.jsonl"), read_jsonl(self.desk / "data" / "fold-2" / "test.jsonl"))
+        self.assertRegex(run("--desk", self.desk, "split", "--folds", "3", "--method", "time", "--out", self.folder / "out").stdout, r"by time, fold 1 of 3")
+        self.fails(5, "--force", "--desk", self.desk, "split", "--folds", "4")
+        self.fails(2, "fold 5 of 4", "--desk", self.desk, "split", "--folds", "4", "--fold", "5")
+
+    @needs_model(ENCODER)
+    def test_a_split_is_checked_by_embedding_too(self):
+        self.prepared()
+        drawn = json.loads(run("--desk", self.desk, "--json", "split", "--force", "--embed", "--share", "0.25", "--cosine", "0.75").stdout)
+        self.assertEqual(drawn["leakage"]["leaked"], 0)
+        found = drawn["leakage_by_embedding"]
+        self.assertGreater(found["leaked"], 0, "the sample has problems that come again in other words")
+        self.assertTrue(all(pair["similarity"] >= 0.75 for pair in found["examples"]))
 
     def test_preparing_twice_changes_nothing(self):
         self.prepared()
@@ -252,6 +291,108 @@ class Pipeline(Folder):
         report = json.loads(run("--desk", self.desk, "--json", "index", "--no-fit").stdout)
         self.assertEqual(report["cases"], 421)
         self.assertEqual(json.loads(run("--desk", self.desk, "--json", "index", "--no-fit").stdout)["embedded"], 0)
+
+
+HEADER = "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,ACCOUNTID,ACCOUNT"
+
+
+class Audit(Folder):
+    """A desk of 360 invented tickets with one thing wrong of each kind."""
+
+    THINGS = {"Printing": "printer toner paper tray jam cartridge".split(), "Stock": "warehouse count shelf pallet bin picking".split(),
+              "User Access": "login badge rights group lockout role".split()}
+
+    def dirty_desk(self):
+        rows, chance = [], random.Random(1)
+
+        def add(category, problem, urgency=None):
+            number = len(rows)
+            date = f"{number % 28 + 1:02}/{number // 28 % 12 + 1:02}/2024"
+            rows.append(f"{1000 + number},,ERP,{category},x,{date},{date},s{number},{urgency or chance.randint(2, 5)},{problem},solved it by way {number},,A{number % 7},n{number % 7}")
+
+        for i in range(330):
+            category = list(self.THINGS)[i % 3]
+            words = self.THINGS[category]
+            problem = " ".join([f"ref{i * 7919 % 9973}", words[i % 6], f"at{i * 31 % 977}", words[i // 6 % 6], f"desk{i * 17 % 613}", "is not as it was", f"since{i * 13 % 419}"])
+            add(category, problem, urgency=1 if 196 <= i < 224 and i % 4 else None)
+        for i in range(6):   # one category in three spellings
+            add("printing" if i % 2 else "Printng", f"code{i * 911} {self.THINGS['Printing'][i]} stuck in unit{i * 37} of hall{i * 11}")
+        for i in range(4):   # two too rare, and one problem under two labels
+            add("Fleet" if i % 2 else "Canteen", f"item{i * 313} broke in row{i * 57} next to gate{i * 91}")
+        for i in range(4):
+            add("Stock" if i == 3 else "Printing", f"the nightly label job of the big press hall stopped with spool error at station number {i}", urgency=3)
+        add("Stock", "this very ticket was exported under two numbers by mistake of the tool")
+        rows.append("9999" + rows[-1][4:])
+        table = self.folder / "tickets.csv"
+        table.write_text("\n".join([HEADER, *rows]) + "\n")
+        self.new_desk(tickets=table, history=None)
+        run("--desk", self.desk, "prepare")
+
+    def audit(self, *options):
+        return json.loads(run("--desk", self.desk, "--json", "audit", *options).stdout)
+
+    def test_what_is_wrong_is_found_and_the_proposed_lines_mend_it(self):
+        self.dirty_desk()
+        fixes = self.folder / "fixes.toml"
+        before = self.audit("--fixes", fixes)
+        found = {finding["id"]: finding for finding in before["findings"]}
+        self.assertEqual({pair["merge"] for pair in before["classes"][0]["similar"]}, {"printing", "Printng"})
+        self.assertEqual({one["label"] for one in before["classes"][0]["rare"]}, {"Fleet", "Canteen"})
+        self.assertEqual([conflict["majority"] for conflict in before["copies"]["conflicts"]], ["Printing"])
+        self.assertEqual([len(copies) for copies in before["copies"]["duplicates"]], [2])
+        self.assertIn("empty-columns", found)
+        self.assertEqual(before["predictions"][0]["verdict"], "predicts")
+        self.assertNotEqual(before["predictions"][1]["verdict"], "predicts")
+        self.assertEqual([month["month"] for month in before["drift"]["months"] if month["stands_out"]], ["2024-08"])
+        self.assertRegex(before["summary"], r"^Before anything learns from 346 tickets, mend 3 things: .*the text says the category.*\.$")
+        lines = fixes.read_text()
+        self.assertEqual(before["fixes"], lines)
+        with open(self.desk / "desk.toml", "a") as settings:
+            settings.write(lines)
+        again = json.loads(run("--desk", self.desk, "--json", "prepare").stdout)
+        self.assertEqual(again["tickets"], 345)
+        self.assertEqual(set(again["categories"]), {"Printing", "Stock", "User Access", "Other"})
+        after = self.audit()
+        self.assertFalse([finding["id"] for finding in after["findings"] if finding["severity"] == "mend"])
+        self.assertIn("Nothing must be mended", after["summary"])
+        for part in ("duplicates", "conflicts"):
+            self.assertEqual(after["copies"][part], [])
+
+    def test_for_people_the_summary_comes_first_and_scripts_have_an_exit_code(self):
+        self.dirty_desk()
+        said = run("--desk", self.desk, "audit").stdout
+        self.assertTrue(said.startswith("Before anything learns from 346 tickets, mend"), said[:200])
+        for part in ("To mend", "Worth a look", "To know", "For the end of desk.toml", '"Printng" = "Printing"', "the nightly label job"):
+            self.assertIn(part, said)
+        self.assertNotIn("the nightly label job", run("--desk", self.desk, "audit", "--no-texts").stdout)
+        self.fails(3, "must be mended", "--desk", self.desk, "audit", "--strict")
+        (self.folder / "there").write_text("")
+        self.fails(5, "--force", "--desk", self.desk, "audit", "--fixes", self.folder / "there")
+        run("--desk", self.desk, "audit", "--out", self.folder / "page", "--no-texts")
+        self.assertNotIn("nightly label job", "".join(file.read_text() for file in (self.folder / "page").rglob("*") if file.is_file()))
+        self.fails(5, "--force", "--desk", self.desk, "audit", "--out", self.folder / "page")
+
+    def test_without_tickets_it_says_what_comes_first(self):
+        self.new_desk()
+        self.fails(4, "prepare", "--desk", self.desk, "audit")
+
+    def test_a_desk_without_dates_labels_or_files_is_looked_through_all_the_same(self):
+        table = self.folder / "tickets.csv"
+        table.write_text(HEADER + "\n" + "".join(f"{i},,,,,,,,,only a text {i} <script>alert(1)</script>,,,,\n" for i in range(5)))
+        self.new_desk(tickets=table, history=None)
+        run("--desk", self.desk, "prepare")
+        table.unlink()
+        found = self.audit()
+        self.assertIn("were not looked at", found["warnings"][0])
+        self.assertEqual([one["severity"] for one in found["findings"] if one["id"].startswith("missing-")], ["look", "look"])
+        self.assertIn("no ticket has", next(one for one in found["findings"] if one["id"] == "drift")["title"])
+
+    def test_the_sample_is_audited(self):
+        self.new_desk()
+        run("--desk", self.desk, "prepare")
+        found = self.audit()
+        self.assertEqual(found["tickets"], 444)
+        self.assertEqual({one["code"] for one in found["languages"]} & {"en", "de", "fr"}, {"en", "de", "fr"})
 
 
 class Evaluation(Folder):

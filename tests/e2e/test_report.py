@@ -14,6 +14,7 @@ from pathlib import Path
 MAKE_REPORT = sys.argv[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REPORTS = ("full", "small", "empty", "large", "comparison")
+AUDITS = ("audit", "audit-small")
 VOID = {"meta", "link", "br", "img", "input", "col", "line", "circle"}
 
 
@@ -95,7 +96,7 @@ class Reports(unittest.TestCase):
 
 class Files(Reports):
     def test_every_page_is_balanced_and_points_to_no_network(self):
-        for name in REPORTS:
+        for name in REPORTS + AUDITS:
             page = Balance()
             page.feed((self.folder / name / "index.html").read_text())
             self.assertEqual((page.faults, page.open), ([], []), name)
@@ -103,7 +104,7 @@ class Files(Reports):
             self.assertLessEqual(page.scripts, 3, name)
 
     def test_every_drawing_is_well_formed_and_used(self):
-        for name in REPORTS:
+        for name in REPORTS + AUDITS:
             text = (self.folder / name / "index.html").read_text()
             for drawing in (self.folder / name / "charts").iterdir():
                 root = xml.etree.ElementTree.parse(drawing).getroot()
@@ -112,7 +113,7 @@ class Files(Reports):
                 self.assertNotRegex(drawing.read_text(), r"\b(nan|inf|null|href)\b", drawing)
 
     def test_no_reader_sees_a_value_that_is_not_one(self):
-        for name in REPORTS:
+        for name in REPORTS + AUDITS:
             for file in ("index.html", "report.md"):
                 text = re.sub(r'class="[^"]*"', "", (self.folder / name / file).read_text())
                 self.assertNotRegex(text, r"(?i)>\s*-?(null|inf)\b|\b(nan|undefined)\b", f"{name}/{file}")
@@ -131,6 +132,18 @@ class Files(Reports):
                 self.assertNotIn("Restarted the service", file.read_text(), file)
                 self.assertNotIn("solved case", file.read_text(), file)
         self.assertIn("does not respond", (self.folder / "full/data.js").read_text())
+
+    def test_an_audit_begins_with_its_sentence_and_holds_every_finding_and_fix(self):
+        figures = json.loads((self.folder / "audit/metrics.json").read_text())
+        text = (self.folder / "audit/index.html").read_text()
+        self.assertIn(f'<p class="lead">{figures["summary"][:40]}', text)
+        self.assertEqual(len(re.findall(r'<aside class="notice (?:warning|note|good)"><h3>(?!Warnings)', text)), len(figures["findings"]))
+        self.assertEqual({finding["severity"] for finding in figures["findings"]}, {"mend", "look", "note"})
+        self.assertIn("[import.merge_categories]", text)
+        self.assertIn("desk.toml has a section [split]", text)
+        self.assertIn("stopped again with a spool error", text)
+        for file in (self.folder / "audit-small").rglob("*"):
+            self.assertFalse(file.is_file() and "spool error" in file.read_text(), file)
 
     def test_ten_thousand_tickets_stay_below_20_mb(self):
         self.assertLess((self.folder / "large/data.js").stat().st_size, 20e6)
@@ -168,6 +181,20 @@ class Pages(Reports):
         self.assertNotIn("<img src=\"x\"", document)
         self.assertIn("&lt;/script&gt;&lt;script&gt;", document)
         self.assertNotIn("\u202e", document)
+
+    def test_an_audit_opens_with_its_charts_and_hostile_labels_stay_texts(self):
+        for name in AUDITS:
+            _, document, console = open_page(self.folder / name / "index.html")
+            self.assertEqual(console, [], name)
+            self.assertNotIn("<script>alert", document)
+            self.assertNotIn('<img src="x"', document)
+            self.assertNotIn("\u202e", document)
+        _, document, _ = open_page(self.folder / "audit" / "index.html", probe="""
+            addEventListener("load", () => {
+              const drawn = [...document.querySelectorAll(".figure img")].filter((image) => image.complete && image.naturalWidth > 0 && image.offsetWidth > 0);
+              document.title = `drawn ${drawn.length} of ${document.querySelectorAll(".figure").length}, wide ${document.documentElement.scrollWidth > innerWidth}`;
+            });""")
+        self.assertIn("<title>drawn 4 of 5, wide false</title>", document)   # the export's files are not there: no columns
 
     def test_without_plotly_the_drawings_follow_the_choices(self):
         copy = self.folder / "drawings"
