@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "deskhand/app/desk.h"
+#include "deskhand/app/erase_tickets.h"
 #include "deskhand/base/atomic_file.h"
 #include "deskhand/base/clock.h"
 #include "deskhand/base/error.h"
@@ -40,7 +41,10 @@ void audit(const Globals& globals, Options options) {
                             .texts = options.texts,
                             .force = options.force,
                             .commands = {fmt::format("deskhand --desk {} audit", desk.folder.filename().string())}};
-  if (!options.folder.empty()) write_audit(options.folder, found, report);
+  if (!options.folder.empty()) {
+    write_audit(options.folder, found, report);
+    note_export(desk, options.folder, "audit");
+  }
   const std::string fixes = fixes_toml(found, report.present);
   if (!options.fixes.empty()) write_file_atomically(options.fixes, fixes);
   if (globals.json) {

@@ -92,9 +92,22 @@ std::vector<Export> noted_exports(Desk& desk) {
   return all;
 }
 
+// What another split or an audit wrote is not kept anywhere: its files are taken away.
+bool drop_files(const Export& one, ErasedFrom& erased) {
+  std::vector<std::string> names;
+  if (one.kind == "fold") names = {"train.csv", "test.csv", "train.jsonl", "test.jsonl"};
+  if (one.kind == "audit") names = {"index.html", "report.md", "metrics.json"};
+  const auto there = [&](const std::string& name) { return fs::exists(one.folder / name); };
+  if (std::any_of(names.begin(), names.end(), there)) erased.files.push_back(one.folder.string());
+  for (const auto& name : names)
+    if (!erased.dry) fs::remove(one.folder / name);
+  return !names.empty();
+}
+
 // Training files hold no ids: they are written anew from the split as it is now.
 void rewrite_exports(Desk& desk, ErasedFrom& erased) {
   for (const auto& one : noted_exports(desk)) {
+    if (drop_files(one, erased)) continue;
     const bool training = one.kind == "training" && fs::exists(one.folder / "train.csv");
     const bool retriever = one.kind == "retriever" && fs::exists(one.folder / "metadata.parquet");
     if (!training && !retriever) continue;

@@ -30,7 +30,7 @@ struct ErasedFrom {
 // holds the database.
 ErasedFrom erase_tickets(Desk& desk, std::span<const std::string> ids, bool stay_away, bool dry = false);
 
-// A folder that an export went to, so that tickets can be taken out of it later. `kind`: "training" or "retriever".
+// A folder that an export went to, so that tickets can be taken out of it later. `kind`: "training", "fold", "retriever" or "audit".
 void note_export(Desk& desk, const std::filesystem::path& folder, std::string_view kind);
 
 // Ids of tickets that the retention rule no longer lets stay; none without a rule. today: "2026-11-28".

@@ -163,7 +163,7 @@ void split(const Globals& globals, const Options& options) {
     const int number = number_of(s);
     if (settings.folds > 0) {
       write_training_files(fold_folder(number), train, test, options.force);
-      note_export(desk, fold_folder(number), "training");
+      note_export(desk, fold_folder(number), "fold");
       folds[s]["fold"] = number;
       folds[s]["folder"] = fold_folder(number).string();
     }

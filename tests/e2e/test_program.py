@@ -372,6 +372,14 @@ class Audit(Folder):
         self.assertNotIn("nightly label job", "".join(file.read_text() for file in (self.folder / "page").rglob("*") if file.is_file()))
         self.fails(5, "--force", "--desk", self.desk, "audit", "--out", self.folder / "page")
 
+    def test_what_folds_and_audits_wrote_of_a_ticket_is_forgotten_with_it(self):
+        self.dirty_desk()
+        run("--desk", self.desk, "split", "--folds", "2")
+        run("--desk", self.desk, "audit", "--out", self.folder / "page")
+        run("--desk", self.desk, "forget", "1342")
+        self.assertFalse(list(self.folder.rglob("fold-*/*.csv")) + list(self.folder.rglob("page/*.html")))
+        self.assertTrue((self.desk / "data" / "train.csv").exists())
+
     def test_without_tickets_it_says_what_comes_first(self):
         self.new_desk()
         self.fails(4, "prepare", "--desk", self.desk, "audit")
@@ -641,7 +649,6 @@ class Training(Folder):
         self.change(f'encoder = "{ENCODER}"', 'encoder = ""')
         self.change(f'decoder = "{DECODER}"', f'decoder = "{self.folder / "tiny"}"')
         self.change("test_share = 0.05", "test_share = 0.2")
-        self.change('method = "random"', 'method = "grouped"')
         if not (self.folder / "tiny").exists():
             tiny_model.write_model(self.folder / "tiny", SOURCE / "tests/golden", positions=2048, tied=True)
         run("--desk", self.desk, "prepare")
