@@ -271,8 +271,8 @@ class Finder {
     constexpr std::array<std::string_view, 9> kMayGo = {"subject",    "area",    "issue",     "solution", "result",
                                                         "account_id", "account", "completed", "received"};
     constexpr std::array<std::string_view, 6> kHistoryMayGo = {"id", "user", "short_text", "created", "type_code", "type"};
-    Finding read{.id = "empty-columns", .head = {"File", "Column", "Read as", "Holds"}};
-    Finding unread{.id = "unread-columns", .head = {"File", "Column", "Holds"}};
+    Finding read{.id = "empty-columns", .head = {"File", "Column", "Read as", "Holds", "Value"}, .has_texts = true};
+    Finding unread{.id = "unread-columns", .head = {"File", "Column", "Holds", "Value"}, .has_texts = true};
     Fix tickets{.section = "import.columns", .about = "columns that hold nothing"};
     Fix history{.section = "import.history_columns", .about = "columns of the history that hold nothing"};
     bool nothing_to_learn = false, is_same = false;
@@ -280,12 +280,12 @@ class Finder {
     for (const auto& file : import_.ticket_files) ticket_files.insert(file.filename().string());
     for (const ColumnAudit& column : audit_.columns) {
       if (!column.is_empty() && !column.is_constant()) continue;
-      const std::string holds = column.is_empty() ? "nothing" : fmt::format("always \"{}\"", quote(column.value));
+      const std::string holds = column.is_empty() ? "nothing" : "always the same", value = quote(column.value);
       if (column.field.empty()) {
-        unread.rows.push_back({column.file, column.column, holds});
+        unread.rows.push_back({column.file, column.column, holds, value});
         continue;
       }
-      read.rows.push_back({column.file, column.column, column.field, holds});
+      read.rows.push_back({column.file, column.column, column.field, holds, value});
       const bool of_tickets = ticket_files.contains(column.file);
       nothing_to_learn =
           nothing_to_learn || (of_tickets && (column.field == "category" || column.field == "urgency" || column.field == "problem"));
