@@ -1,10 +1,14 @@
-// RFC 4180 as exports really write it: any line end, a quote inside a bare field is a quote, text after a closing quote is kept.
+// RFC 4180 as exports really write it: any line end, a quote inside a bare field is a quote, text after a closing quote is kept, NULs are
+// dropped, lines of a title may stand above the column names.
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <map>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/tickets/encoding.h"
+#include "deskhand/tickets/sheet_reader.h"
 #include "deskhand/tickets/table.h"
 
 namespace deskhand {
@@ -25,6 +29,7 @@ class Records {
     cells.clear();
     if (at_ >= text_.size()) return Outcome::kEnd;
     line_of_record_ = line_;
+    begin_of_record_ = at_;
     std::string cell;
     for (;;) {  // one cell a turn; at_ is its first byte
       cell.clear();
@@ -64,6 +69,18 @@ class Records {
     return Outcome::kRecord;
   }
 
+  // Behind a record that could not be read: the line where it began is passed over, what follows is read anew.
+  void pass_over_line() {
+    const auto end = text_.find('\n', begin_of_record_);
+    at_ = end == text_.npos ? text_.size() : end + 1;
+    line_ = line_of_record_ + 1;
+  }
+
+  void go_back() {  // to the start of the last record
+    at_ = begin_of_record_;
+    line_ = line_of_record_;
+  }
+
   std::size_t offset() const { return at_; }
   std::int64_t line_of_record() const { return line_of_record_; }
   std::int64_t line_of_cell() const { return line_of_cell_; }  // where the cell began that could not be read
@@ -78,11 +95,11 @@ class Records {
   std::string_view text_;
   char delimiter_;
   TableLimits limits_;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0, begin_of_record_ = 0;
   std::int64_t line_ = 1, line_of_record_ = 1, line_of_cell_ = 1;
 };
 
-// The one that cuts most records into the header's number of cells; the wider header wins where two do.
+// The one that cuts most records into the same number of cells; the larger number wins where two do.
 char find_delimiter(std::string_view text) {
   constexpr std::size_t kLook = std::size_t{1} << 18;
   char best = ',';
@@ -90,18 +107,20 @@ char find_delimiter(std::string_view text) {
   for (const char candidate : {',', ';', '\t', '|'}) {
     Records records(text.substr(0, kLook), candidate, {});
     std::vector<std::string> cells;
-    std::size_t width = 0, same = 0, count = 0;
+    std::map<std::size_t, std::size_t> widths;
+    std::size_t count = 0;
     while (count < 200 && records.next(cells) == Records::Outcome::kRecord) {
       if (records.offset() >= kLook && kLook < text.size()) break;  // the look may have cut this one
       if (cells.size() == 1 && trim(cells[0]).empty()) continue;
-      if (width == 0) width = cells.size();
       ++count;
-      same += cells.size() == width;
+      ++widths[cells.size()];
     }
-    if (width < 2 || count == 0) continue;
-    const double score =
-        static_cast<double>(same) / static_cast<double>(count) + 1e-4 * static_cast<double>(std::min<std::size_t>(width, 100));
-    if (score > best_score) best_score = score, best = candidate;
+    for (const auto& [width, same] : widths) {
+      if (width < 2) continue;
+      const double score =
+          static_cast<double>(same) / static_cast<double>(count) + 1e-4 * static_cast<double>(std::min<std::size_t>(width, 100));
+      if (score > best_score) best_score = score, best = candidate;
+    }
   }
   return best;
 }
@@ -125,7 +144,8 @@ class CsvReader final : public TableReader {
       text_ = converted_;
     }
     if (text_.substr(0, 4096).find('\0') != text_.npos)
-      throw Error(ExitCode::kBadInput, "{}: this is a binary file; wanted a workbook (.xlsx), CSV or JSON lines", path.string());
+      throw Error(ExitCode::kBadInput, "{}: this is a binary file; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails",
+                  path.string());
     delimiter_ = options.delimiter;
     if (text_.starts_with("sep=") && text_.size() > 5 && (text_[5] == '\r' || text_[5] == '\n')) {  // Excel's own hint
       if (!delimiter_) delimiter_ = text_[4];
@@ -134,33 +154,32 @@ class CsvReader final : public TableReader {
     if (!delimiter_) delimiter_ = find_delimiter(text_);
     encoding_ = encoding.name;
     records_.emplace_back(text_, delimiter_, limits_);
-    while (read(header_) && is_blank(header_)) {}
-    if (is_blank(header_)) throw Error(ExitCode::kBadInput, "{}: no line with column names was found", path.string());
-    for (auto& name : header_) name = trim(name);
+    find_column_names();
   }
 
   const std::vector<std::string>& header() const override { return header_; }
 
   bool next(Row& row) override {
+    if (!waiting_.empty()) {
+      row = std::move(waiting_.front().row);
+      const auto line = waiting_.front().line;
+      waiting_.pop_front();
+      finish(row, line);
+      return true;
+    }
     while (read(row.cells)) {
       if (is_blank(row.cells)) continue;
       row.number = number_;
-      if (row.cells.size() > header_.size()) {
-        const auto extra = std::find_if(row.cells.begin() + static_cast<std::ptrdiff_t>(header_.size()), row.cells.end(),
-                                        [](const auto& cell) { return !trim(cell).empty(); });
-        if (extra != row.cells.end()) {
-          throw Error(ExitCode::kBadInput, "{}: row {} (line {}) has {} fields, the header {}; a field that holds {} must stand in quotes",
-                      path_.string(), number_, records_[0].line_of_record(), row.cells.size(), header_.size(),
-                      name_of_delimiter(delimiter_));
-        }
-      }
-      row.cells.resize(header_.size());
+      finish(row, records_[0].line_of_record());
       return true;
     }
     return false;
   }
 
-  std::string description() const override { return fmt::format("CSV, {}, delimiter {}", encoding_, name_of_delimiter(delimiter_)); }
+  std::string description() const override {
+    const auto names = header_row_ > 1 ? fmt::format(", column names in row {}", header_row_) : std::string();
+    return fmt::format("CSV, {}, delimiter {}{}", encoding_, name_of_delimiter(delimiter_), names);
+  }
   double share_read() const override {
     return text_.empty() ? 1 : static_cast<double>(records_[0].offset()) / static_cast<double>(text_.size());
   }
@@ -170,25 +189,82 @@ class CsvReader final : public TableReader {
     return std::all_of(cells.begin(), cells.end(), [](const auto& cell) { return trim(cell).empty(); });
   }
 
+  struct Waiting {
+    Row row;
+    std::int64_t line = 0;
+  };
+
+  // The first records are read ahead: names may stand under lines of a title.
+  void find_column_names() {
+    std::vector<SheetRow> rows;
+    while (rows.size() < 30) {
+      Waiting waiting;
+      try {
+        if (!read(waiting.row.cells)) break;
+      } catch (const RowError&) {
+        if (rows.empty()) throw;
+        records_[0].go_back();  // next() says so in its turn
+        --number_;
+        --broken_;
+        break;
+      }
+      if (is_blank(waiting.row.cells)) continue;
+      waiting.row.number = number_;
+      waiting.line = records_[0].line_of_record();
+      SheetRow row{.number = number_};
+      for (std::size_t i = 0; i < waiting.row.cells.size(); ++i)
+        if (!trim(waiting.row.cells[i]).empty()) row.cells.emplace_back(i, waiting.row.cells[i]);
+      rows.push_back(std::move(row));
+      waiting_.push_back(std::move(waiting));
+    }
+    if (rows.empty()) throw Error(ExitCode::kBadInput, "{}: no line with column names was found", path_.string());
+    const auto place = find_header(rows, false).row;
+    header_ = waiting_[place].row.cells;
+    header_row_ = rows[place].number;
+    for (auto& name : header_) name = trim(name);
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(place + 1));
+  }
+
+  // As many cells as the header has; more are a fault, unless they are empty.
+  void finish(Row& row, std::int64_t line) {
+    const auto width = header_.size();
+    if (row.cells.size() > width) {
+      const bool extra = std::any_of(row.cells.begin() + static_cast<std::ptrdiff_t>(width), row.cells.end(),
+                                     [](const auto& cell) { return !trim(cell).empty(); });
+      if (extra) {
+        throw RowError(row.number, row.cells,
+                       "{}: row {} (line {}) has {} fields, the header {}; a field that holds {} must stand in quotes", path_.string(),
+                       row.number, line, row.cells.size(), width, name_of_delimiter(delimiter_));
+      }
+    }
+    row.cells.resize(width);
+  }
+
   bool read(std::vector<std::string>& cells) {
     const auto outcome = records_[0].next(cells);
     if (outcome == Records::Outcome::kEnd) return false;
     ++number_;
     if (outcome == Records::Outcome::kRecord) {
+      for (auto& cell : cells)
+        if (cell.find('\0') != cell.npos) std::erase(cell, '\0');
       release_pages();
       return true;
     }
     const auto field = cells.size();
-    const auto name = field <= header_.size() && &cells != &header_ ? fmt::format(" \"{}\"", header_[field - 1]) : std::string();
+    records_[0].pass_over_line();
+    constexpr int kMostBroken = 1000;  // each is looked for anew: more would take time without end
+    if (++broken_ > kMostBroken)
+      throw Error(ExitCode::kBadInput, "{}: more than {} records with broken quotes", path_.string(), kMostBroken);
+    const auto name = field <= header_.size() ? fmt::format(" \"{}\"", header_[field - 1]) : std::string();
     const auto where = fmt::format("{}: row {} (line {}), field {}{}", path_.string(), number_, records_[0].line_of_cell(), field, name);
     switch (outcome) {
       case Records::Outcome::kOpenQuote:
-        throw Error(ExitCode::kBadInput, "{}: the file ends inside this quoted field, so it was cut or a quote is missing; export it again",
-                    where);
+        throw RowError(number_, cells, "{}: the file ends inside this quoted field, so it was cut or a quote is missing; export it again",
+                       where);
       case Records::Outcome::kCellTooLong:
-        throw Error(ExitCode::kTooLarge, "{}: longer than {} bytes; probably a quote that never closes", where, limits_.cell_bytes);
+        throw RowError(number_, cells, "{}: longer than {} bytes; probably a quote that never closes", where, limits_.cell_bytes);
       default:
-        throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where, limits_.columns);
+        throw RowError(number_, cells, "{}: more than {} columns", where, limits_.columns);
     }
   }
 
@@ -206,7 +282,9 @@ class CsvReader final : public TableReader {
   char delimiter_ = ',';
   std::vector<Records> records_;  // one, made when the delimiter is known
   std::vector<std::string> header_;
-  std::int64_t number_ = 0;
+  std::deque<Waiting> waiting_;
+  std::int64_t number_ = 0, header_row_ = 1;
+  int broken_ = 0;
   std::size_t released_ = 0;
 };
 

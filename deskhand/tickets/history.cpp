@@ -11,6 +11,16 @@ void sort_history(std::vector<Activity>& activities) {
   });
 }
 
+namespace {
+
+// Dates as precise as the less precise of the two: a day is not before its own hours.
+bool is_after(const std::string& a, const std::string& b) {
+  const auto length = std::min(a.size(), b.size());
+  return length > 0 && a.compare(0, length, b, 0, length) > 0;
+}
+
+}  // namespace
+
 JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner& cleaner) {
   JoinedHistory joined;
   ticket.query.clear();
@@ -24,7 +34,8 @@ JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner
       ++joined.empty_activities;
       continue;
     }
-    const bool is_query = first && mapping.first_activity_is_query && (mapping.query_type.empty() || activity.type == mapping.query_type);
+    const bool is_query = first && mapping.first_activity_is_query && (mapping.query_type.empty() || activity.type == mapping.query_type) &&
+                          !is_after(activity.created, ticket.completed);
     first = false;
     if (is_query) {
       ticket.query = text;

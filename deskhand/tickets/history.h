@@ -19,7 +19,7 @@ struct JoinedHistory {
 };
 // Expects sorted activities, and a cleaner that has begun the ticket. Fills `query` with the first activity that has text and `resolution`
 // with the others, each cleaned and on one line; falls back to `problem` and `solution`. The query never holds anything but the first
-// activity: later ones were written after it.
+// activity: later ones were written after it, and one dated after the ticket's completion is no query.
 JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner& cleaner);
 
 }  // namespace deskhand

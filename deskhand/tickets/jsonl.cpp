@@ -5,6 +5,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/tickets/encoding.h"
 #include "deskhand/tickets/table.h"
 
 namespace deskhand {
@@ -15,9 +16,23 @@ class JsonLinesReader final : public TableReader {
   JsonLinesReader(const std::filesystem::path& path, const TableOptions& options)
       : TableReader(path), limits_(options.limits), file_(path) {
     text_ = {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()};
-    if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
+    auto encoding = find_encoding(text_.substr(0, 1 << 16));
+    text_.remove_prefix(std::min(encoding.mark_bytes, text_.size()));
+    if (!options.encoding.empty()) encoding = {.name = options.encoding};
+    if (encoding.name.starts_with("UTF-16") || encoding.name.starts_with("UTF-32") || !options.encoding.empty()) {
+      if (static_cast<std::int64_t>(text_.size()) > limits_.part_bytes)
+        throw Error(ExitCode::kTooLarge, "{}: {} bytes of {} do not fit; convert the file to UTF-8", path.string(), text_.size(),
+                    encoding.name);
+      converted_ = to_utf8(text_, encoding.name, path.string());
+      text_ = converted_;
+    }
     Json object;
-    while (read(object)) {
+    for (;;) {
+      try {
+        if (!read(object)) break;
+      } catch (const RowError&) {
+        continue;  // next() says so in its turn
+      }
       for (const auto& [key, value] : object.items()) {
         if (!column_of_.try_emplace(key, header_.size()).second) continue;
         if (static_cast<std::int64_t>(header_.size()) >= limits_.columns)
@@ -63,11 +78,15 @@ class JsonLinesReader final : public TableReader {
       ++line_;
       if (line.find_first_not_of(" \t\r") == line.npos) continue;
       if (static_cast<std::int64_t>(line.size()) > 4 * limits_.cell_bytes)
-        throw Error(ExitCode::kTooLarge, "{}: line {} is longer than {} bytes", path_.string(), line_, 4 * limits_.cell_bytes);
-      object = parse_json(line, fmt::format("{}: line {}", path_.string(), line_));
+        throw RowError(line_, {}, "{}: line {} is longer than {} bytes", path_.string(), line_, 4 * limits_.cell_bytes);
+      const std::vector<std::string> cells{std::string(line.substr(0, 2000))};
+      try {
+        object = parse_json(line, fmt::format("{}: line {}", path_.string(), line_));
+      } catch (const Error& error) {
+        throw RowError(line_, cells, "{}", error.what());
+      }
       if (!object.is_object())
-        throw Error(ExitCode::kBadInput, "{}: line {} holds a JSON {}; wanted one object a line", path_.string(), line_,
-                    object.type_name());
+        throw RowError(line_, cells, "{}: line {} holds a JSON {}; wanted one object a line", path_.string(), line_, object.type_name());
       return true;
     }
     return false;
@@ -75,6 +94,7 @@ class JsonLinesReader final : public TableReader {
 
   TableLimits limits_;
   MappedFile file_;
+  std::string converted_;
   std::string_view text_;
   std::size_t at_ = 0;
   std::int64_t line_ = 0;

@@ -240,7 +240,7 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
 }
 
 std::vector<std::string> mapping_preset_names() {
-  return {"seed", "mendeley", "thunderbird", "tobi"};
+  return {"seed", "mendeley", "thunderbird", "tobi", "mail", "own"};
 }
 
 ColumnMapping mapping_preset(std::string_view name) {
@@ -284,6 +284,8 @@ ColumnMapping mapping_preset(std::string_view name) {
     mapping.urgency_labels = {{"blocker", 1}, {"high", 2}, {"medium", 3}, {"low", 4}};
     mapping.query_type = "description";
     mapping.ignored_activity_types = {"closing_template"};  // stands second in the history, but holds the resolution
+    mapping.written_at_closing = {"resolved_at",        "status",       "resolution_code", "processing_steps", "resolution_text",
+                                  "technician_problem", "investigation"};
     return mapping;
   }
   if (name == "thunderbird") {
@@ -304,7 +306,21 @@ ColumnMapping mapping_preset(std::string_view name) {
     mapping.urgency_labels = {{"high", 2}, {"medium", 3}, {"low", 4}};
     return mapping;
   }
+  if (name == "mail") {
+    mapping.tickets = {.id = "id", .subject = "subject", .problem = "text", .account = "from", .received = "date"};
+    mapping.history = {.id = "id", .user = "from", .short_text = "subject", .created = "date", .text = "text"};
+    mapping.activities = "messages";
+    return mapping;
+  }
+  if (name == "own") return mapping;
   throw Error(ExitCode::kUsage, "no mapping preset \"{}\"; there are {}", name, quoted_list(mapping_preset_names()));
+}
+
+std::vector<std::pair<std::string, std::string>> mapped_columns(const ColumnMapping& mapping, TableRole role) {
+  std::vector<std::pair<std::string, std::string>> columns;
+  for (const auto& field : fields_of(mapping, role))
+    if (!field.column->empty()) columns.emplace_back(field.name, *field.column);
+  return columns;
 }
 
 void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vector<std::string>& header, const std::string& file) {
@@ -315,6 +331,18 @@ void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vect
   if (role == TableRole::kHistory && (mapping.history.ticket_id.empty() || mapping.history.text.empty()))
     throw Error(ExitCode::kUsage,
                 "the mapping of the history wants the columns ticket_id and text; write them under [mapping.history] in desk.toml");
+  for (const auto& field : fields_of(mapping, role)) {
+    const std::string_view name = field.name;
+    if (role == TableRole::kHistory || field.column->empty() || name == "solution" || name == "result" || name == "completed") continue;
+    for (const auto& column : mapping.written_at_closing) {
+      if (lower(column) != lower(*field.column)) continue;
+      throw Error(
+          ExitCode::kUsage,
+          "{}: the column \"{}\" is written when a ticket is closed, so it can't be its {}: triage would be shown what only the answer "
+          "knows; map it to solution, result or completed, or take it out of import.written_at_closing in desk.toml",
+          file, *field.column, field.name);
+    }
+  }
   for (const auto& field : fields_of(mapping, role)) {
     if (field.column->empty()) continue;
     const auto wanted = lower(*field.column);
@@ -341,7 +369,9 @@ std::string field_of(const ColumnMapping& mapping, TableRole role, std::string_v
 }
 
 RowMapper::RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table)
-    : mapping_(mapping), file_(table.path().string()), stem_(table.path().stem().string()) {
+    : mapping_(mapping),
+      file_(table.sheet().empty() ? table.path().string() : fmt::format("{}: sheet \"{}\"", table.path().string(), table.sheet())),
+      stem_(table.path().stem().string()) {
   const auto& header = table.header();
   check_mapping(mapping_, role, header, file_);
   for (const auto& field : fields_of(mapping_, role)) {
@@ -387,8 +417,8 @@ Ticket RowMapper::ticket(const Row& row) {
       const bool whole = fault == std::errc() && end == urgency.data() + urgency.size() && value >= kMinUrgency && value <= kMaxUrgency &&
                          value == static_cast<int>(value);
       if (!whole) {
-        throw Error(
-            ExitCode::kBadInput,
+        throw RowError(
+            row.number, row.cells,
             "{}: row {}, column \"{}\": \"{}\" is no urgency; wanted {} to {}, or labels such as [mapping.urgency] \"{}\" = 3 in desk.toml",
             file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), kMinUrgency, kMaxUrgency, urgency.substr(0, 60));
       }
@@ -396,11 +426,12 @@ Ticket RowMapper::ticket(const Row& row) {
     } else {
       const auto found = mapping_.urgency_labels.find(lower(urgency));
       if (found == mapping_.urgency_labels.end()) {
-        throw Error(ExitCode::kBadInput,
-                    "{}: row {}, column \"{}\": the urgency \"{}\" is not in the mapping, which knows {}; write [mapping.urgency] \"{}\" = "
-                    "1 .. 5 into desk.toml",
-                    file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels),
-                    lower(urgency.substr(0, 60)));
+        throw RowError(
+            row.number, row.cells,
+            "{}: row {}, column \"{}\": the urgency \"{}\" is not in the mapping, which knows {}; write [mapping.urgency] \"{}\" = "
+            "1 .. 5 into desk.toml",
+            file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels),
+            lower(urgency.substr(0, 60)));
       }
       ticket.urgency = found->second;
     }
@@ -410,11 +441,12 @@ Ticket RowMapper::ticket(const Row& row) {
     if (!mapping_.category_labels.empty()) {
       const auto found = mapping_.category_labels.find(lower(category));
       if (found == mapping_.category_labels.end()) {
-        throw Error(ExitCode::kBadInput,
-                    "{}: row {}, column \"{}\": the category \"{}\" is not in the mapping, which knows {}; write [mapping.category] \"{}\" "
-                    "= \"NAME\" into desk.toml",
-                    file_, row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels),
-                    lower(category.substr(0, 60)));
+        throw RowError(
+            row.number, row.cells,
+            "{}: row {}, column \"{}\": the category \"{}\" is not in the mapping, which knows {}; write [mapping.category] \"{}\" "
+            "= \"NAME\" into desk.toml",
+            file_, row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels),
+            lower(category.substr(0, 60)));
       }
       ticket.category = found->second;
     }
@@ -446,11 +478,16 @@ void RowMapper::read_activities(const Row& row, Ticket& ticket) {
   const auto& text = cell(row, "activities");
   if (trim(text).empty()) return;
   const auto where = fmt::format("{}: row {}, column \"{}\"", file_, row.number, mapping_.activities);
-  const auto list = parse_json(text, where);
-  if (!list.is_array()) throw Error(ExitCode::kBadInput, "{}: holds a JSON {}; wanted an array of objects", where, list.type_name());
+  Json list;
+  try {
+    list = parse_json(text, where);
+  } catch (const Error& error) {
+    throw RowError(row.number, row.cells, "{}", error.what());
+  }
+  if (!list.is_array()) throw RowError(row.number, row.cells, "{}: holds a JSON {}; wanted an array of objects", where, list.type_name());
   for (const auto& object : list) {
     if (!object.is_object())
-      throw Error(ExitCode::kBadInput, "{}: holds a JSON {} among its activities; wanted objects", where, object.type_name());
+      throw RowError(row.number, row.cells, "{}: holds a JSON {} among its activities; wanted objects", where, object.type_name());
     const auto& keys = mapping_.history;
     ticket.activities.push_back({.id = text_of(object, keys.id),
                                  .ticket_id = ticket.id,

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "deskhand/tickets/table.h"
@@ -43,13 +44,18 @@ struct ColumnMapping {
   bool first_activity_is_query = true;              // false: the history holds answers alone, the query is `problem`
   std::string query_type;                           // the first activity is the query only if its type is this; empty: any type
   std::vector<std::string> ignored_activity_types;  // activities of these types are left out altogether
+  // Columns that are written when a ticket is closed: check_mapping refuses them as anything but solution, result and completed.
+  std::vector<std::string> written_at_closing;
 };
 
-// "seed" (two Excel files of an ERP), "mendeley", "thunderbird", "tobi". Throws Error(kUsage) with the names there are.
+// "seed" (two Excel files of an ERP), "mendeley", "thunderbird", "tobi", "mail" (an mbox, .eml files), "own" (no column is named). Throws
+// Error(kUsage) with the names there are.
 ColumnMapping mapping_preset(std::string_view name);
 std::vector<std::string> mapping_preset_names();
 
 enum class TableRole { kTickets, kHistory };
+// The fields that the mapping reads from this table, with their columns.
+std::vector<std::pair<std::string, std::string>> mapped_columns(const ColumnMapping& mapping, TableRole role);
 // Throws Error(kBadInput) for the first mapped column that the header lacks or has twice: file, column wanted, columns found, the nearest
 // of them by edit distance and the line for desk.toml.
 void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vector<std::string>& header, const std::string& file);

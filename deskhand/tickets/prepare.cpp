@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <tuple>
 #include <unordered_set>
 #include <utility>
 
+#include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
@@ -41,10 +43,58 @@ bool same_fields(const Ticket& a, const Ticket& b) {
   return fields(a) == fields(b);
 }
 
+// A folder of mails has no bytes of its own: names and sizes tell whether it is the same.
+std::string sha256_of_export(const std::filesystem::path& path) {
+  std::error_code fault;
+  if (!std::filesystem::is_directory(path, fault)) return sha256_of_file(path);
+  std::vector<std::string> lines;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
+    if (entry.is_regular_file()) lines.push_back(fmt::format("{} {}\n", entry.path().lexically_relative(path).string(), entry.file_size()));
+  std::sort(lines.begin(), lines.end());
+  std::string all;
+  for (const auto& line : lines) all += line;
+  return sha256(all);
+}
+
+// Rows that could not be read, for a person to mend: file, row, why, and the cells as far as they were read.
+class RejectedRows {
+ public:
+  explicit RejectedRows(const std::filesystem::path& path) : path_(path) {}
+  void put(const std::filesystem::path& file, const RowError& error) {
+    ++count_;
+    if (path_.empty()) return;
+    if (!out_) {
+      out_ = std::make_unique<AtomicFile>(path_);
+      out_->write("file,row,why,cells\r\n");
+    }
+    std::vector<std::string> cells{file.string(), std::to_string(error.row()), error.what()};
+    for (const auto& cell : error.cells()) cells.push_back(cell.substr(0, 2000));
+    for (auto& cell : cells) cell = without_formula(cell);
+    std::string line;
+    append_csv_row(line, cells);
+    out_->write(line);
+  }
+  std::int64_t count() const { return count_; }
+  void commit() {
+    if (out_) out_->commit();
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<AtomicFile> out_;
+  std::int64_t count_ = 0;
+};
+
 class Preparation {
  public:
   Preparation(const PrepareSettings& settings, Database& database)
-      : settings_(settings), database_(database), staged_(database), store_(database), writer_(database), cleaner_(settings.clean) {}
+      : settings_(settings),
+        database_(database),
+        staged_(database),
+        store_(database),
+        writer_(database),
+        cleaner_(settings.clean),
+        rejected_(settings.rejected_file) {}
 
   PrepareReport run() {
     Transaction transaction(database_);
@@ -55,6 +105,7 @@ class Preparation {
     if (!settings_.ticket_files.empty()) look_for_missing();
     report_.cleaning = cleaner_.counts();
     if (const auto* redactor = cleaner_.redactor()) report_.redaction = redactor->counts();
+    report_.rejected = rejected_.count();
     report_.unknown_tickets = static_cast<std::int64_t>(unknown_.size());
     const auto counts = report_.json();
     const auto when = now_utc();
@@ -67,6 +118,7 @@ class Preparation {
                    .rows = file.rows,
                    .counts = counts});
     }
+    rejected_.commit();
     if (settings_.vault) settings_.vault->commit();  // first: a mark without its ticket harms less than a ticket without its marks
     transaction.commit();
     return std::move(report_);
@@ -76,20 +128,29 @@ class Preparation {
   void read(const std::filesystem::path& path, TableRole role, const std::string& sheet) {
     auto options = settings_.table;
     options.sheet = sheet;
+    for (const auto& [field, column] : mapped_columns(settings_.mapping, role)) options.columns.push_back(column);
     const auto table = open_table(path, options);
     RowMapper mapper(settings_.mapping, role, *table);
-    PrepareReport::File file{.file = path.string(), .description = table->description(), .sha256 = sha256_of_file(path)};
+    PrepareReport::File file{.file = path.string(), .description = "", .sha256 = sha256_of_export(path)};
     Progress progress({.what = "reading " + path.filename().string(), .unit = "rows", .quiet = settings_.quiet});
-    for (Row row; table->next(row); ++file.rows) {
+    for (Row row;;) {
       check_interrupt();
-      if (role == TableRole::kTickets) {
-        const Ticket ticket = mapper.ticket(row);
-        mapper.is_excluded(ticket) ? leave_out(ticket.id) : take(ticket);
-      } else {
-        take(mapper.activity(row));
+      try {
+        if (!table->next(row)) break;
+        ++file.rows;
+        if (role == TableRole::kTickets) {
+          const Ticket ticket = mapper.ticket(row);
+          mapper.is_excluded(ticket) ? leave_out(ticket.id) : take(ticket);
+        } else {
+          take(mapper.activity(row));
+        }
+      } catch (const RowError& error) {
+        if (!settings_.skip_bad_rows) throw;
+        rejected_.put(path, error);
       }
       progress.advance();
     }
+    file.description = table->description();
     progress.finish(fmt::format("{}: {} rows ({})", path.filename().string(), file.rows, file.description));
     (role == TableRole::kTickets ? report_.ticket_rows : report_.history_rows) += file.rows;
     report_.unread_dates += static_cast<std::int64_t>(mapper.unread_dates());
@@ -253,6 +314,7 @@ class Preparation {
   TicketStore store_;
   TicketWriter writer_;
   Cleaner cleaner_;
+  RejectedRows rejected_;
   PrepareReport report_;
   std::unordered_set<std::string> tickets_, renewed_, unknown_;  // ids: with a row, with history, that no ticket has
   std::unordered_set<std::string> excluded_;                     // ids with a row that is left out
@@ -299,6 +361,7 @@ std::string PrepareReport::json() const {
   object["missing"] = missing;
   object["removed"] = removed;
   object["activities"] = activities;
+  object["rejected"] = rejected;
   object["skipped"] = Json::object();
   for (const auto& [why, rows] : skipped) object["skipped"][why] = rows;
   object["no_subject"] = no_subject;
@@ -338,6 +401,7 @@ std::string PrepareReport::text() const {
       "missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be "
       "read\n",
       no_subject, no_problem, no_solution, no_urgency, no_category, empty_activities, unread_dates);
+  if (rejected) out += fmt::format("{} rows could not be read and were left out\n", rejected);
   for (const auto& [why, rows] : skipped) out += fmt::format("skipped: {} x {}\n", rows, why);
   if (unknown_tickets) out += fmt::format("the history names {} tickets that the ticket files lack\n", unknown_tickets);
   out += "urgency:";

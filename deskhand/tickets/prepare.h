@@ -33,10 +33,12 @@ struct PrepareSettings {
   ColumnMapping mapping;
   CleanSettings clean;
   Missing missing = Missing::kKeep;
-  Retention retention;           // older ones are left out
-  TableOptions table;            // delimiter, encoding, limits
-  RedactVault* vault = nullptr;  // borrowed: keeps what marks stand for; null: nobody does
-  bool quiet = false;            // no progress on stderr
+  Retention retention;                  // older ones are left out
+  TableOptions table;                   // delimiter, encoding, limits
+  RedactVault* vault = nullptr;         // borrowed: keeps what marks stand for; null: nobody does
+  bool skip_bad_rows = false;           // a row that cannot be read is left out, not the end
+  std::filesystem::path rejected_file;  // where such rows are written, with why; empty: nowhere
+  bool quiet = false;                   // no progress on stderr
 };
 
 struct PrepareReport {
@@ -58,6 +60,7 @@ struct PrepareReport {
   std::map<std::string, std::int64_t> categories;
   CleanCounts cleaning;
   RedactCounts redaction;
+  std::int64_t rejected = 0;  // rows that could not be read and were left out
 
   std::string json() const;  // one line, for --json and the import log
   std::string text() const;  // lines for a person

@@ -23,7 +23,7 @@ namespace {
 constexpr const char* kTickets =
     "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,RESULTIONSUMMARY,"
     "ACCOUNTID,ACCOUNT\r\n"
-    "1,,ERP,Printing,Defect,14/03/2024,15/03/2024,Jam,3,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n"
+    "1,,ERP,Printing,Defect,14/03/2024,15/04/2024,Jam,3,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n"
     "2,,ERP,Stock,Defect,01/02/2024,,,2,count is off,Recounted,,A1,Acme\r\n"
     ",,ERP,Stock,Defect,,,,1,no id,,,,\r\n"
     "3,,ERP,Stock,Defect,02/02/2024,,,1,,,,,\r\n"
@@ -149,7 +149,7 @@ TEST_CASE("a second export adds, changes and, where told, removes by ticket id, 
 
   const std::string header(kTickets, 0, std::string_view(kTickets).find('\n') + 1);
   const std::string later = header +
-                            "1,,ERP,Printing,Defect,14/03/2024,15/03/2024,Jam,2,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n" +
+                            "1,,ERP,Printing,Defect,14/03/2024,15/04/2024,Jam,2,\"Hi, it jams\",Cleaned the rollers,ok,A1,Acme\r\n" +
                             "7,,ERP,Stock,Defect,01/02/2024,,New,2,a new one,Recounted,,A1,Acme\r\n";
   auto settings = write_desk(folder, later);
   const auto kept = prepare(settings, database);

@@ -8,6 +8,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/tickets/zip_xml.h"
 
 namespace deskhand {
 namespace {
@@ -43,18 +44,24 @@ std::string_view kind_of_ole(std::span<const std::byte> bytes) {
 }  // namespace
 
 std::unique_ptr<TableReader> open_table(const std::filesystem::path& path, const TableOptions& options) {
+  std::error_code fault;
+  if (std::filesystem::is_directory(path, fault)) return open_mails(path, options);
   const MappedFile file(path);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  if (text.empty()) throw Error(ExitCode::kBadInput, "{}: the file is empty; wanted a workbook (.xlsx), CSV or JSON lines", path.string());
-  if (text.starts_with("PK\3\4") || text.starts_with("PK\5\6")) return open_xlsx(path, options);
+  if (text.empty())
+    throw Error(ExitCode::kBadInput, "{}: the file is empty; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails", path.string());
+  if (text.starts_with("PK\3\4") || text.starts_with("PK\5\6"))
+    return ZipArchive(path).has("content.xml") ? open_ods(path, options) : open_xlsx(path, options);
   if (text.starts_with("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"))
     throw Error(ExitCode::kBadInput, "{}: this is {}", path.string(), kind_of_ole(file.bytes()));
   auto start = text.substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
   start.remove_prefix(std::min(start.find_first_not_of(" \t\r\n"), start.size()));
   for (const auto& foreign : kForeign) {
     if (start.starts_with(foreign.bytes))
-      throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx), CSV or JSON lines", path.string(), foreign.what);
+      throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails", path.string(),
+                  foreign.what);
   }
+  if (is_mail(start)) return open_mails(path, options);
   if (start.starts_with('{')) return open_jsonl(path, options);
   if (start.starts_with('[')) {
     const auto inside = start.find_first_not_of(" \t\r\n", 1);
@@ -63,6 +70,13 @@ std::unique_ptr<TableReader> open_table(const std::filesystem::path& path, const
                   path.string());
   }
   return open_csv(path, options);
+}
+
+std::string without_formula(std::string_view cell) {
+  constexpr auto kStarts = "=+-@\t\r"sv;
+  const bool starts = !cell.empty() && kStarts.find(cell.front()) != kStarts.npos;
+  const bool is_number = cell.size() > 1 && cell.find_first_not_of("0123456789.,", 1) == cell.npos;  // -5, +49: nothing to run
+  return starts && !is_number ? "'" + std::string(cell) : std::string(cell);
 }
 
 void append_csv_row(std::string& out, std::span<const std::string> cells, char delimiter) {

@@ -1,196 +1,18 @@
 // Workbooks of ECMA-376 (transitional and strict): a zip of XML parts, read in small pieces by expat. The sheet's declared dimension is not
-// believed, document types are refused (so no entity is ever defined), and what a part unpacks to is counted while it is read.
-#include <expat.h>
-#include <zip.h>
-
+// believed. A cell that cannot be read spoils its row, not the workbook.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <deque>
-#include <exception>
-#include <functional>
 #include <map>
 #include <set>
 
 #include "deskhand/base/error.h"
-#include "deskhand/tickets/table.h"
+#include "deskhand/tickets/sheet_reader.h"
+#include "deskhand/tickets/zip_xml.h"
 
 namespace deskhand {
 namespace {
-
-constexpr std::size_t kPieceBytes = 1 << 14;
-
-struct CloseZip {
-  void operator()(zip_t* archive) const noexcept { zip_discard(archive); }
-};
-struct ClosePart {
-  void operator()(zip_file_t* part) const noexcept { zip_fclose(part); }
-};
-using Zip = std::unique_ptr<zip_t, CloseZip>;
-
-Zip open_zip(const std::filesystem::path& path) {
-  int code = 0;
-  Zip archive(zip_open(path.c_str(), ZIP_RDONLY, &code));
-  if (archive) return archive;
-  zip_error_t error;
-  zip_error_init_with_code(&error, code);
-  const std::string reason = zip_error_strerror(&error);
-  zip_error_fini(&error);
-  throw Error(ExitCode::kBadInput, "{}: starts like a workbook but is cut or damaged ({}); export it again", path.string(), reason);
-}
-
-// One part of the archive, unpacked piece by piece under limits that look at what was really read.
-class Part {
- public:
-  static bool exists(zip_t* archive, const std::string& name) { return zip_name_locate(archive, name.c_str(), ZIP_FL_NOCASE) >= 0; }
-
-  Part(const std::filesystem::path& path, zip_t* archive, const std::string& name, const TableLimits& limits)
-      : where_(path.string() + ": part " + name), limits_(limits) {
-    const auto index = zip_name_locate(archive, name.c_str(), ZIP_FL_NOCASE);
-    if (index < 0) throw Error(ExitCode::kBadInput, "{} is missing: the workbook is damaged; open it in Excel and save it again", where_);
-    zip_stat_t stat;
-    zip_stat_init(&stat);
-    if (zip_stat_index(archive, static_cast<zip_uint64_t>(index), 0, &stat) != 0)
-      throw Error(ExitCode::kBadInput, "{}: {}", where_, zip_strerror(archive));
-    if ((stat.valid & ZIP_STAT_ENCRYPTION_METHOD) && stat.encryption_method != ZIP_EM_NONE)
-      throw Error(ExitCode::kBadInput, "{}: the workbook is protected by a password; remove it and save again", where_);
-    packed_ = std::max<std::int64_t>(static_cast<std::int64_t>(stat.comp_size), 1);
-    declared_ = std::max<std::int64_t>(static_cast<std::int64_t>(stat.size), 1);
-    part_.reset(zip_fopen_index(archive, static_cast<zip_uint64_t>(index), 0));
-    if (!part_) throw Error(ExitCode::kBadInput, "{}: cannot be unpacked: {}", where_, zip_strerror(archive));
-  }
-
-  std::size_t read(char* buffer, std::size_t size) {
-    const auto got = zip_fread(part_.get(), buffer, size);
-    if (got < 0)
-      throw Error(ExitCode::kBadInput, "{}: damaged: {}; export the workbook again", where_,
-                  zip_error_strerror(zip_file_get_error(part_.get())));
-    read_ += got;
-    if (read_ > limits_.part_bytes) throw Error(ExitCode::kTooLarge, "{}: unpacks to more than {} bytes", where_, limits_.part_bytes);
-    constexpr std::int64_t kSmall = std::int64_t{32} << 20;
-    if (read_ > kSmall && read_ / packed_ > limits_.ratio) {
-      throw Error(ExitCode::kTooLarge, "{}: {} packed bytes have become {} and more; no ticket export packs that well, so it is refused",
-                  where_, packed_, read_);
-    }
-    return static_cast<std::size_t>(got);
-  }
-
-  const std::string& where() const { return where_; }
-  double share_read() const { return std::min(1.0, static_cast<double>(read_) / static_cast<double>(declared_)); }
-
- private:
-  std::string where_;
-  TableLimits limits_;
-  std::unique_ptr<zip_file_t, ClosePart> part_;
-  std::int64_t packed_ = 1, declared_ = 1, read_ = 0;
-};
-
-// Attributes of an element by local name.
-class Attributes {
- public:
-  explicit Attributes(const char** pairs) : pairs_(pairs) {}
-  std::string_view operator[](std::string_view name) const {
-    for (const char** pair = pairs_; *pair; pair += 2) {
-      std::string_view key = *pair;
-      if (const auto bar = key.rfind('|'); bar != key.npos) key.remove_prefix(bar + 1);
-      if (key == name) return pair[1];
-    }
-    return {};
-  }
-
- private:
-  const char** pairs_;
-};
-
-// expat with std::functions. Names are local ones: exporters choose their own prefixes, and strict workbooks another namespace.
-class XmlReader {
- public:
-  std::function<void(std::string_view, const Attributes&)> on_start;
-  std::function<void(std::string_view)> on_end;
-  std::function<void(std::string_view)> on_text;
-
-  XmlReader(const XmlReader&) = delete;  // expat holds its address
-  explicit XmlReader(Part part) : part_(std::move(part)), parser_(XML_ParserCreateNS(nullptr, '|')) {
-    if (!parser_) throw Error(ExitCode::kTooLarge, "{}: out of memory", part_.where());
-    XML_SetUserData(parser_.get(), this);
-    XML_SetElementHandler(
-        parser_.get(),
-        [](void* self, const char* name, const char** attributes) { static_cast<XmlReader*>(self)->start(name, attributes); },
-        [](void* self, const char* name) { static_cast<XmlReader*>(self)->end(name); });
-    XML_SetCharacterDataHandler(parser_.get(), [](void* self, const char* text, int length) {
-      auto& reader = *static_cast<XmlReader*>(self);
-      reader.guarded([&] {
-        if (reader.on_text) reader.on_text({text, static_cast<std::size_t>(length)});
-      });
-    });
-    XML_SetStartDoctypeDeclHandler(parser_.get(), [](void* self, const char*, const char*, const char*, int) {
-      auto& reader = *static_cast<XmlReader*>(self);
-      reader.guarded([&] {
-        throw Error(ExitCode::kBadInput, "{}: declares a document type, which no spreadsheet program writes; it is refused for safety",
-                    reader.part_.where());
-      });
-    });
-  }
-
-  // Parses one more piece; false when the part is at its end.
-  bool step() {
-    if (finished_) return false;
-    char buffer[kPieceBytes];
-    const auto got = part_.read(buffer, sizeof buffer);
-    finished_ = got == 0;
-    const auto status = XML_Parse(parser_.get(), buffer, static_cast<int>(got), finished_);
-    if (fault_) std::rethrow_exception(fault_);
-    if (status != XML_STATUS_OK) {
-      throw Error(ExitCode::kBadInput, "{}: not well-formed XML in line {}: {}; the workbook is cut or damaged, export it again",
-                  part_.where(), XML_GetCurrentLineNumber(parser_.get()), XML_ErrorString(XML_GetErrorCode(parser_.get())));
-    }
-    return !finished_;
-  }
-
-  void all() {
-    while (step()) {}
-  }
-
-  const Part& part() const { return part_; }
-
- private:
-  struct Free {
-    void operator()(XML_ParserStruct* parser) const noexcept { XML_ParserFree(parser); }
-  };
-  static std::string_view local(std::string_view name) {
-    const auto bar = name.rfind('|');
-    return bar == name.npos ? name : name.substr(bar + 1);
-  }
-
-  template <class Work>
-  void guarded(const Work& work) {  // no exception may cross expat's frames
-    if (fault_) return;
-    try {
-      work();
-    } catch (...) {
-      fault_ = std::current_exception();
-      XML_StopParser(parser_.get(), XML_FALSE);
-    }
-  }
-  void start(const char* name, const char** attributes) {
-    guarded([&] {
-      if (++depth_ > 64) throw Error(ExitCode::kBadInput, "{}: elements nested deeper than 64", part_.where());
-      if (on_start) on_start(local(name), Attributes(attributes));
-    });
-  }
-  void end(const char* name) {
-    guarded([&] {
-      --depth_;
-      if (on_end) on_end(local(name));
-    });
-  }
-
-  Part part_;
-  std::unique_ptr<XML_ParserStruct, Free> parser_;
-  std::exception_ptr fault_;
-  int depth_ = 0;
-  bool finished_ = false;
-};
 
 void append_utf8(std::string& out, unsigned code) {
   if (code < 0x80) {
@@ -235,14 +57,14 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == text.npos;
 }
 
-// All strings in one buffer: a million of them cost their bytes and an offset each.
+// All strings in blocks that never move: a million of them cost their bytes and a view each, and no copy while they grow.
 class SharedStrings {
  public:
   void read(XmlReader xml, const TableLimits& limits) {
     bool in_text = false;
     int phonetic = 0;
     std::string current;
-    xml.on_start = [&](std::string_view name, const Attributes&) {
+    xml.on_start = [&](std::string_view name, const XmlAttributes&) {
       if (name == "si") current.clear();
       if (name == "rPh") ++phonetic;
       in_text = name == "t" && phonetic == 0;
@@ -250,30 +72,40 @@ class SharedStrings {
     xml.on_text = [&](std::string_view text) {
       if (!in_text) return;
       current += text;
-      if (static_cast<std::int64_t>(bytes_.size() + current.size()) > limits.shared_string_bytes)
-        throw Error(ExitCode::kTooLarge, "{}: more than {} bytes of text", xml.part().where(), limits.shared_string_bytes);
+      if (bytes_ + static_cast<std::int64_t>(current.size()) > limits.shared_string_bytes)
+        throw Error(ExitCode::kTooLarge, "{}: more than {} bytes of text", xml.where(), limits.shared_string_bytes);
     };
     xml.on_end = [&](std::string_view name) {
       in_text = false;
       if (name == "rPh") --phonetic;
       if (name != "si") return;
-      if (static_cast<std::int64_t>(ends_.size()) >= limits.shared_strings)
-        throw Error(ExitCode::kTooLarge, "{}: more than {} shared strings", xml.part().where(), limits.shared_strings);
-      bytes_ += unescape(current);
-      ends_.push_back(bytes_.size());
+      if (static_cast<std::int64_t>(strings_.size()) >= limits.shared_strings)
+        throw Error(ExitCode::kTooLarge, "{}: more than {} shared strings", xml.where(), limits.shared_strings);
+      keep(unescape(std::move(current)));
     };
     xml.all();
   }
 
-  std::size_t size() const { return ends_.size(); }
-  std::string_view operator[](std::size_t i) const {
-    const auto begin = i ? ends_[i - 1] : 0;
-    return std::string_view(bytes_).substr(begin, ends_[i] - begin);
-  }
+  std::size_t size() const { return strings_.size(); }
+  std::string_view operator[](std::size_t i) const { return strings_[i]; }
 
  private:
-  std::string bytes_;
-  std::vector<std::size_t> ends_;
+  void keep(const std::string& text) {
+    constexpr std::size_t kBlock = std::size_t{1} << 20;
+    bytes_ += static_cast<std::int64_t>(text.size());
+    if (blocks_.empty() || blocks_.back().capacity() - blocks_.back().size() < text.size()) {
+      blocks_.emplace_back();
+      blocks_.back().reserve(std::max(kBlock, text.size()));
+    }
+    auto& block = blocks_.back();
+    const auto begin = block.size();
+    block += text;
+    strings_.emplace_back(block.data() + begin, text.size());
+  }
+
+  std::int64_t bytes_ = 0;
+  std::deque<std::string> blocks_;
+  std::vector<std::string_view> strings_;
 };
 
 struct Sheet {
@@ -298,44 +130,44 @@ struct Relation {
   std::string id, type, target;
 };
 
-std::vector<Relation> relations_of(const std::filesystem::path& path, zip_t* archive, const std::string& part, const TableLimits& limits) {
+std::vector<Relation> relations_of(const ZipArchive& archive, const std::string& part, const TableLimits& limits) {
   const std::filesystem::path name(part);
   const auto file = (name.parent_path() / "_rels" / (name.filename().string() + ".rels")).generic_string();
   std::vector<Relation> relations;
-  if (!Part::exists(archive, file)) return relations;
-  XmlReader xml(Part(path, archive, file, limits));
-  xml.on_start = [&](std::string_view element, const Attributes& attributes) {
+  if (!archive.has(file)) return relations;
+  XmlReader xml(ZipPart(archive, file, limits));
+  xml.on_start = [&](std::string_view element, const XmlAttributes& attributes) {
     if (element != "Relationship" || attributes["TargetMode"] == "External") return;
     const std::string_view type = attributes["Type"];
     relations.push_back(
         {std::string(attributes["Id"]), std::string(type.substr(type.rfind('/') + 1)), resolve(part, attributes["Target"])});
-    if (relations.size() > 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 relations", xml.part().where());
+    if (relations.size() > 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 relations", xml.where());
   };
   xml.all();
   return relations;
 }
 
-Workbook read_workbook(const std::filesystem::path& path, zip_t* archive, const TableLimits& limits) {
+Workbook read_workbook(const ZipArchive& archive, const TableLimits& limits) {
+  const auto& path = archive.path();
   Workbook book;
-  for (const auto& relation : relations_of(path, archive, "", limits))
+  for (const auto& relation : relations_of(archive, "", limits))
     if (relation.type == "officeDocument") book.part = relation.target;
   if (book.part.empty()) book.part = "xl/workbook.xml";
   if (book.part.ends_with(".bin"))
     throw Error(ExitCode::kBadInput, "{}: this is a binary workbook (.xlsb); save it as .xlsx", path.string());
-  if (!Part::exists(archive, book.part)) {
+  if (!archive.has(book.part)) {
     std::string what = "a zip archive without a workbook in it";
-    if (Part::exists(archive, "content.xml")) what = "an OpenDocument file; save it as .xlsx";
-    if (Part::exists(archive, "word/document.xml")) what = "a Word document";
-    throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx), CSV or JSON lines", path.string(), what);
+    if (archive.has("word/document.xml")) what = "a Word document";
+    throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails", path.string(), what);
   }
   std::map<std::string, std::string> worksheet_of;  // relation id -> part
-  for (const auto& relation : relations_of(path, archive, book.part, limits)) {
+  for (const auto& relation : relations_of(archive, book.part, limits)) {
     if (relation.type == "worksheet") worksheet_of[relation.id] = relation.target;
     if (relation.type == "sharedStrings") book.shared_strings = relation.target;
     if (relation.type == "styles") book.styles = relation.target;
   }
-  XmlReader xml(Part(path, archive, book.part, limits));
-  xml.on_start = [&](std::string_view element, const Attributes& attributes) {
+  XmlReader xml(ZipPart(archive, book.part, limits));
+  xml.on_start = [&](std::string_view element, const XmlAttributes& attributes) {
     if (element == "workbookPr") book.from_1904 = attributes["date1904"] == "1" || attributes["date1904"] == "true";
     if (element != "sheet") return;
     const auto found = worksheet_of.find(std::string(attributes["id"]));  // chart sheets have no rows
@@ -351,12 +183,12 @@ std::vector<NumberKind> read_styles(XmlReader xml) {
   std::map<int, std::string> codes;
   std::vector<NumberKind> kinds;
   bool in_cell_formats = false;
-  xml.on_start = [&](std::string_view element, const Attributes& attributes) {
+  xml.on_start = [&](std::string_view element, const XmlAttributes& attributes) {
     int id = 0;
     if (element == "cellXfs") in_cell_formats = true;
     if (element == "numFmt" && to_number(attributes["numFmtId"], id)) codes[id] = attributes["formatCode"];
     if (element != "xf" || !in_cell_formats) return;
-    if (kinds.size() >= 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 cell formats", xml.part().where());
+    if (kinds.size() >= 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 cell formats", xml.where());
     id = 0;
     to_number(attributes["numFmtId"], id);
     const auto code = codes.find(id);
@@ -369,87 +201,94 @@ std::vector<NumberKind> read_styles(XmlReader xml) {
   return kinds;
 }
 
-class XlsxReader final : public TableReader {
+class XlsxSheet final : public SheetSource {
  public:
-  XlsxReader(const std::filesystem::path& path, const TableOptions& options)
-      : TableReader(path), limits_(options.limits), archive_(open_zip(path)) {
-    const auto book = read_workbook(path, archive_.get(), limits_);
-    from_1904_ = book.from_1904;
-    const auto sheet = options.sheet.empty() ? book.sheets.begin()
-                                             : std::find_if(book.sheets.begin(), book.sheets.end(),
-                                                            [&](const auto& one) { return one.name == options.sheet; });
-    if (sheet == book.sheets.end()) {
-      std::string names;
-      for (const auto& one : book.sheets) names += (names.empty() ? "\"" : ", \"") + one.name + "\"";
-      throw Error(ExitCode::kBadInput, "{}: no sheet \"{}\"; the workbook has {}", path.string(), options.sheet, names);
-    }
-    sheet_ = sheet->name;
-    if (!book.styles.empty() && Part::exists(archive_.get(), book.styles))
-      kinds_ = read_styles(XmlReader(Part(path, archive_.get(), book.styles, limits_)));
-    if (!book.shared_strings.empty() && Part::exists(archive_.get(), book.shared_strings))
-      strings_.read(XmlReader(Part(path, archive_.get(), book.shared_strings, limits_)), limits_);
-
-    xml_ = std::make_unique<XmlReader>(Part(path, archive_.get(), sheet->part, limits_));
-    xml_->on_start = [this](std::string_view name, const Attributes& attributes) { start(name, attributes); };
-    xml_->on_text = [this](std::string_view text) { take(text); };
-    xml_->on_end = [this](std::string_view name) { end(name); };
-    while (ready_.empty() && xml_->step()) {}
-    if (ready_.empty())
-      throw Error(ExitCode::kBadInput, "{}: the sheet \"{}\" is empty; wanted column names in its first row", path.string(), sheet_);
-    for (auto& [column, text] : ready_.front().cells) {
-      if (header_.size() <= column) header_.resize(column + 1);
-      const auto first = text.find_first_not_of(" \t\r\n");
-      if (first != text.npos) header_[column] = text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-    }
-    ready_.pop_front();
+  XlsxSheet(const ZipArchive& archive, const Sheet& sheet, const SharedStrings& strings, const std::vector<NumberKind>& kinds,
+            bool from_1904, const TableLimits& limits)
+      : archive_(archive),
+        part_(sheet.part),
+        limits_(limits),
+        from_1904_(from_1904),
+        kinds_(kinds),
+        strings_(strings),
+        where_(fmt::format("{}: sheet \"{}\"", archive.path().string(), sheet.name)),
+        xml_(ZipPart(archive, sheet.part, limits)) {
+    xml_.on_start = [this](std::string_view name, const XmlAttributes& attributes) { start(name, attributes); };
+    xml_.on_text = [this](std::string_view text) { take(text); };
+    xml_.on_end = [this](std::string_view name) { end(name); };
   }
 
-  const std::vector<std::string>& header() const override { return header_; }
-
-  bool next(Row& row) override {
-    while (ready_.empty() && xml_->step()) {}
+  bool next(SheetRow& row) override {
+    while (ready_.empty() && xml_.step()) {}
     if (ready_.empty()) return false;
-    row.number = ready_.front().number;
-    row.cells.assign(header_.size(), {});
-    for (auto& [column, text] : ready_.front().cells)
-      if (column < row.cells.size()) row.cells[column] = std::move(text);
+    row = std::move(ready_.front());
     ready_.pop_front();
     return true;
   }
 
-  std::string description() const override { return fmt::format("workbook, sheet \"{}\"", sheet_); }
-  double share_read() const override { return xml_->part().share_read(); }
+  std::vector<Merge> merges_above(std::int64_t row) override {  // they stand behind the cells
+    std::vector<Merge> merges;
+    const ZipArchive again(archive_.path());  // the cells are being read from the other
+    XmlReader xml(ZipPart(again, part_, limits_));
+    xml.on_start = [&](std::string_view name, const XmlAttributes& attributes) {
+      if (name != "mergeCell") return;
+      const auto reference = attributes["ref"];
+      const auto colon = reference.find(':');
+      Merge merge{};
+      if (colon == reference.npos || !read_reference(reference.substr(0, colon), merge.first_row, merge.first_column) ||
+          !read_reference(reference.substr(colon + 1), merge.last_row, merge.last_column))
+        return;
+      if (merge.first_row <= row && merges.size() < 10000) merges.push_back(merge);
+    };
+    xml.all();
+    return merges;
+  }
+
+  double share_read() const override { return xml_.share_read(); }
 
  private:
-  struct SparseRow {
-    std::int64_t number = 0;
-    std::vector<std::pair<std::size_t, std::string>> cells;  // that have text
-  };
+  static std::size_t column_in(std::string_view reference) {  // from 1; 0: none
+    std::size_t column = 0;
+    for (const char c : reference) {
+      if (c < 'A' || c > 'Z' || column > 100000) break;
+      column = column * 26 + static_cast<std::size_t>(c - 'A' + 1);
+    }
+    return column;
+  }
+  static bool read_reference(std::string_view reference, std::int64_t& row, std::size_t& column) {
+    column = column_in(reference);
+    const auto digits = reference.find_first_of("0123456789");
+    return column-- > 0 && digits != reference.npos && to_number(reference.substr(digits), row);
+  }
 
-  std::string where() const { return fmt::format("{}: sheet \"{}\", row {}, column {}", path_.string(), sheet_, row_.number, column_ + 1); }
+  std::string where() const { return fmt::format("{}, row {}, column {}", where_, row_.number, column_ + 1); }
+  void spoil(std::string why) {  // the first fault counts
+    if (!row_.fault.empty()) return;
+    row_.fault = std::move(why);
+    row_.fault_column = column_;
+  }
 
-  void start(std::string_view name, const Attributes& attributes) {
+  void start(std::string_view name, const XmlAttributes& attributes) {
     if (name == "row") {
       std::int64_t number = 0;
       if (!to_number(attributes["r"], number)) number = last_row_ + 1;
       if (number <= last_row_ || number > (1 << 20)) {
-        throw Error(ExitCode::kBadInput, "{}: sheet \"{}\": row number {} after {}; the workbook is damaged, save it again", path_.string(),
-                    sheet_, number, last_row_);
+        throw Error(ExitCode::kBadInput, "{}: row number {} after {}; the workbook is damaged, save it again", where_, number, last_row_);
       }
-      row_ = {.number = number};
+      const auto hidden = attributes["hidden"];
+      row_ = {.number = number, .is_hidden = hidden == "1" || hidden == "true"};
       next_column_ = 0;
       in_row_ = true;
     } else if (name == "c" && in_row_) {
       column_ = next_column_;
       const auto reference = attributes["r"];
       if (!reference.empty()) {
-        std::size_t column = 0;
-        for (const char c : reference) {
-          if (c < 'A' || c > 'Z' || column > 100000) break;
-          column = column * 26 + static_cast<std::size_t>(c - 'A' + 1);
+        const auto column = column_in(reference);
+        if (column == 0) {
+          spoil(fmt::format("a cell calls itself \"{}\"", reference.substr(0, 20)));
+        } else {
+          column_ = column - 1;
         }
-        if (column == 0) throw Error(ExitCode::kBadInput, "{}: a cell calls itself \"{}\"", where(), reference.substr(0, 20));
-        column_ = column - 1;
       }
       if (static_cast<std::int64_t>(column_) >= limits_.columns)
         throw Error(ExitCode::kTooLarge, "{}: more than {} columns", where(), limits_.columns);
@@ -484,21 +323,23 @@ class XlsxReader final : public TableReader {
     } else if (name == "row" && in_row_) {
       in_row_ = false;
       last_row_ = row_.number;
-      if (!row_.cells.empty()) ready_.push_back(std::move(row_));
+      if (!row_.cells.empty() || !row_.fault.empty()) ready_.push_back(std::move(row_));
     }
   }
 
-  std::string text_of_cell() const {
+  std::string text_of_cell() {
     if (type_ == "s") {
       std::size_t index = 0;
       if (is_blank(value_)) return {};
-      if (!to_number(value_, index) || index >= strings_.size())
-        throw Error(ExitCode::kBadInput, "{}: asks for shared string {} of {}; the workbook is damaged, save it again", where(),
-                    value_.substr(0, 20), strings_.size());
+      if (!to_number(value_, index) || index >= strings_.size()) {
+        spoil(
+            fmt::format("asks for shared string {} of {}; the workbook is damaged, save it again", value_.substr(0, 20), strings_.size()));
+        return {};
+      }
       return std::string(strings_[index]);
     }
     if (type_ == "b") return is_blank(value_) ? "" : value_ == "0" || value_ == "false" ? "false" : "true";
-    if (type_ == "inlineStr" || type_ == "str") return unescape(value_);
+    if (type_ == "inlineStr" || type_ == "str") return unescape(std::move(value_));
     if (type_ == "e") return value_;
     if (type_ == "d") {  // ISO already; a fraction of a second and a Z say nothing here
       auto text = value_.substr(0, value_.find('.'));
@@ -520,34 +361,58 @@ class XlsxReader final : public TableReader {
                                                                    : fmt::format("{:.15g}", number);
   }
 
+  const ZipArchive& archive_;
+  std::string part_;
   TableLimits limits_;
-  Zip archive_;
-  std::string sheet_;
-  bool from_1904_ = false;
-  std::vector<NumberKind> kinds_;
-  SharedStrings strings_;
-  std::unique_ptr<XmlReader> xml_;
-  std::vector<std::string> header_;
-  std::deque<SparseRow> ready_;  // of the last piece of XML: bounded by its size
+  bool from_1904_;
+  const std::vector<NumberKind>& kinds_;
+  const SharedStrings& strings_;
+  std::string where_;
+  std::deque<SheetRow> ready_;  // of the last piece of XML: bounded by its size
 
-  SparseRow row_;
+  SheetRow row_;
   std::int64_t last_row_ = 0;
   std::size_t column_ = 0, next_column_ = 0, style_ = 0;
   std::string type_, value_;
   int phonetic_ = 0;
   bool in_row_ = false, in_cell_ = false, in_value_ = false;
+  XmlReader xml_;
+};
+
+class XlsxBook final : public SheetBook {
+ public:
+  XlsxBook(const std::filesystem::path& path, const TableLimits& limits)
+      : limits_(limits), archive_(path), book_(read_workbook(archive_, limits)) {
+    for (const auto& sheet : book_.sheets) names_.push_back(sheet.name);
+    if (!book_.styles.empty() && archive_.has(book_.styles)) kinds_ = read_styles(XmlReader(ZipPart(archive_, book_.styles, limits_)));
+    if (!book_.shared_strings.empty() && archive_.has(book_.shared_strings))
+      strings_.read(XmlReader(ZipPart(archive_, book_.shared_strings, limits_)), limits_);
+  }
+
+  const std::vector<std::string>& sheets() const override { return names_; }
+  std::unique_ptr<SheetSource> open(std::size_t sheet) override {
+    return std::make_unique<XlsxSheet>(archive_, book_.sheets[sheet], strings_, kinds_, book_.from_1904, limits_);
+  }
+
+ private:
+  TableLimits limits_;
+  ZipArchive archive_;
+  Workbook book_;
+  std::vector<std::string> names_;
+  std::vector<NumberKind> kinds_;
+  SharedStrings strings_;
 };
 
 }  // namespace
 
 std::unique_ptr<TableReader> open_xlsx(const std::filesystem::path& path, const TableOptions& options) {
-  return std::make_unique<XlsxReader>(path, options);
+  return read_sheets(path, std::make_unique<XlsxBook>(path, options.limits), options, "workbook");
 }
 
 std::vector<std::string> sheet_names(const std::filesystem::path& path) {
-  const auto archive = open_zip(path);
+  const ZipArchive archive(path);
   std::vector<std::string> names;
-  for (const auto& sheet : read_workbook(path, archive.get(), {}).sheets) names.push_back(sheet.name);
+  for (const auto& sheet : read_workbook(archive, {}).sheets) names.push_back(sheet.name);
   return names;
 }
 

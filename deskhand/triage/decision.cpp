@@ -322,20 +322,21 @@ std::string csv_of(const Decision& decision) {
   }
   std::string warnings;
   for (const std::string& warning : decision.warnings) warnings += (warnings.empty() ? "" : "; ") + warning;
-  const std::array<std::string, 14> cells = {repair_utf8(decision.query),
-                                             write_json(cases),
-                                             write_json(similarities),
-                                             fmt::format("{:.4f}", decision.avg_similarity),
-                                             write_json(answer_json(decision)),
-                                             std::to_string(decision.urgency),
-                                             fmt::format("{:.4f}", decision.urgency_confidence),
-                                             repair_utf8(decision.category),
-                                             fmt::format("{:.4f}", decision.category_confidence),
-                                             repair_utf8(decision.resolution),
-                                             std::string(name_of(decision.resolution_source)),
-                                             decision.no_precedent ? "true" : "false",
-                                             write_json(ids),
-                                             repair_utf8(warnings)};
+  std::array<std::string, 14> cells = {repair_utf8(decision.query),
+                                       write_json(cases),
+                                       write_json(similarities),
+                                       fmt::format("{:.4f}", decision.avg_similarity),
+                                       write_json(answer_json(decision)),
+                                       std::to_string(decision.urgency),
+                                       fmt::format("{:.4f}", decision.urgency_confidence),
+                                       repair_utf8(decision.category),
+                                       fmt::format("{:.4f}", decision.category_confidence),
+                                       repair_utf8(decision.resolution),
+                                       std::string(name_of(decision.resolution_source)),
+                                       decision.no_precedent ? "true" : "false",
+                                       write_json(ids),
+                                       repair_utf8(warnings)};
+  for (auto& cell : cells) cell = without_formula(cell);  // for a spreadsheet program: customers' words are in it
   std::string out;
   append_csv_row(out, cells);
   return out;
