@@ -70,6 +70,8 @@ void read_import(TomlSection section, PrepareSettings& import, const fs::path& f
                                   ? DateOrder::kDayFirst
                                   : DateOrder::kMonthFirst;
   section.read("activities", import.mapping.activities);
+  section.read("query_type", import.mapping.query_type);
+  section.read("written_at_closing", import.mapping.written_at_closing);
   section.read("first_activity_is_query", import.mapping.first_activity_is_query);
   section.read("ignored_activity_types", import.mapping.ignored_activity_types);
   read_columns(section.section("columns"), import.mapping.tickets, kTicketColumns);
@@ -307,7 +309,7 @@ name = {name}
 
 [import]                       # deskhand prepare
 preset = "{preset}"                # what the columns are called: {presets}
-tickets = {tickets}     # .xlsx, .csv or .jsonl; paths count from this folder
+tickets = {tickets}     # .xlsx, .ods, .csv, .jsonl, mbox or a folder of .eml files; paths count from this folder
 history = {history}     # none where the tickets' file holds the activities
 clean = "full"                 # full: quoted mail, signatures, greetings and markup are cut; seed: the original scripts' rules
 dates = "day-first"            # of 03/04/2024; or month-first
