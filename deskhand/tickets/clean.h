@@ -33,6 +33,12 @@ std::string_view name_of(CleanRule rule);  // "quoted mail"
 struct CleanCounts {
   std::int64_t texts = 0;                              // that were not empty
   std::array<std::int64_t, kCleanRules> changed = {};  // texts that the rule changed
+
+  CleanCounts& operator+=(const CleanCounts& other) {
+    texts += other.texts;
+    for (std::size_t i = 0; i < kCleanRules; ++i) changed[i] += other.changed[i];
+    return *this;
+  }
 };
 
 enum class CleanStyle {

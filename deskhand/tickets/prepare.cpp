@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <unordered_set>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
+#include "deskhand/base/parallel.h"
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/tickets/history.h"
@@ -93,7 +95,7 @@ class Preparation {
         staged_(database),
         store_(database),
         writer_(database),
-        cleaner_(settings.clean),
+        pool_(settings.threads),
         rejected_(settings.rejected_file) {}
 
   PrepareReport run() {
@@ -103,8 +105,10 @@ class Preparation {
     if (settings_.vault) settings_.vault->begin();
     join();
     if (!settings_.ticket_files.empty()) look_for_missing();
-    report_.cleaning = cleaner_.counts();
-    if (const auto* redactor = cleaner_.redactor()) report_.redaction = redactor->counts();
+    for (const auto& cleaner : cleaners_) {
+      report_.cleaning += cleaner.counts();
+      if (const auto* redactor = cleaner.redactor()) report_.redaction += redactor->counts();
+    }
     report_.rejected = rejected_.count();
     report_.unknown_tickets = static_cast<std::int64_t>(unknown_.size());
     const auto counts = report_.json();
@@ -207,42 +211,87 @@ class Preparation {
                        .unit = "tickets",
                        .total = static_cast<std::int64_t>(touched.size()),
                        .quiet = settings_.quiet});
-    for (const auto& id : touched) {
+    for (int i = 0; i < pool_.size(); ++i) cleaners_.emplace_back(settings_.clean);
+    // Loading and writing are the database's, one after the other; cleaning takes the time, and each ticket is cleaned by itself.
+    constexpr std::size_t kBatch = 256;
+    std::vector<Joining> batch;
+    for (std::size_t at = 0; at < touched.size(); at += kBatch) {
       check_interrupt();
-      progress.advance();
-      join(id);
+      batch.clear();
+      const auto end = std::min(at + kBatch, touched.size());
+      for (std::size_t i = at; i < end; ++i)
+        if (auto joining = load(touched[i])) batch.push_back(std::move(*joining));
+      pool_.parallel_for(static_cast<std::int64_t>(batch.size()), 8, [&](std::int64_t begin, std::int64_t stop, int worker) {
+        for (auto i = begin; i < stop; ++i) clean(batch[static_cast<std::size_t>(i)], cleaners_[static_cast<std::size_t>(worker)]);
+      });
+      for (const auto& joining : batch) keep(joining);
+      progress.advance(static_cast<std::int64_t>(end - at));
     }
     progress.finish(fmt::format("joined {} tickets with {} activities: {} new, {} changed, {} as they were", report_.tickets,
                                 report_.activities, report_.added, report_.updated, report_.unchanged));
   }
 
+  // A ticket between its rows and the database.
+  struct Joining {
+    std::optional<Ticket> stored;  // as the database has it
+    Ticket ticket;
+    bool is_new = false;  // its row is of this import
+    JoinedHistory joined;
+    RedactMarks marks;
+  };
+
   // A ticket's row is this import's where there is one, else the database's; so is its history, which is replaced as a whole.
-  void join(const std::string& id) {
-    const auto stored = store_.find(id);
-    const bool is_new = tickets_.contains(id);
-    DESKHAND_ASSERT(is_new || stored, "history is taken of known tickets alone");
-    Ticket ticket = is_new ? staged_.ticket(id) : *stored;
+  std::optional<Joining> load(const std::string& id) {
+    Joining joining{.stored = store_.find(id), .ticket = {}, .is_new = tickets_.contains(id)};
+    DESKHAND_ASSERT(joining.is_new || joining.stored, "history is taken of known tickets alone");
+    joining.ticket = joining.is_new ? staged_.ticket(id) : *joining.stored;
     if (renewed_.contains(id)) {
-      ticket.activities = staged_.activities(id);
-    } else if (stored) {
-      ticket.activities = stored->activities;
+      joining.ticket.activities = staged_.activities(id);
+    } else if (joining.stored) {
+      joining.ticket.activities = joining.stored->activities;
     }
     if (writer_.is_kept_away(id)) {
       ++report_.skipped["ticket that was forgotten"];
-      return;
+      return std::nullopt;
     }
-    if (is_expired(settings_.retention, ticket, first_day_)) {
+    if (is_expired(settings_.retention, joining.ticket, first_day_)) {
       ++report_.skipped["ticket older than the retention rule lets stay"];
-      return;
+      return std::nullopt;
     }
-    const auto joined = clean(ticket, is_new);
-    report_.empty_activities += joined.empty_activities;
+    return joining;
+  }
+
+  // The query is cleaned first, so that its marks count as they do in a query by itself.
+  void clean(Joining& joining, Cleaner& cleaner) const {
+    auto& ticket = joining.ticket;
+    cleaner.begin_ticket();
+    for (const auto* text : {&ticket.subject, &ticket.problem, &ticket.solution, &ticket.result}) cleaner.learn(*text);
+    for (const auto& activity : ticket.activities) cleaner.learn(activity.user), cleaner.learn(activity.text);
+    const std::string problem = std::exchange(ticket.problem, {}), solution = std::exchange(ticket.solution, {});
+    joining.joined = join_history(ticket, settings_.mapping, cleaner);
+    const auto cleaned = [&](const std::string& text) { return joining.is_new ? cleaner.clean_part(text) : cleaner.redact(text); };
+    ticket.problem = cleaned(problem);
+    ticket.solution = cleaned(solution);
+    ticket.result = cleaned(ticket.result);
+    if (ticket.query.empty()) ticket.query = ticket.problem;
+    if (ticket.resolution.empty()) ticket.resolution = ticket.solution;
+    ticket.subject = one_line(cleaner.redact(ticket.subject));
+    ticket.account = cleaner.redact(ticket.account);
+    for (auto& activity : ticket.activities)
+      for (auto* text : {&activity.user, &activity.short_text, &activity.text}) *text = cleaner.redact(*text);
+    if (settings_.vault && cleaner.redactor()) joining.marks = cleaner.redactor()->marks();
+  }
+
+  void keep(const Joining& joining) {
+    const auto& ticket = joining.ticket;
+    if (settings_.vault && cleaners_.front().redactor()) keep_marks(ticket.id, joining.marks);
+    report_.empty_activities += joining.joined.empty_activities;
     if (problem_text({.subject = ticket.subject, .problem = ticket.problem, .query = ticket.query}).empty()) {
       ++report_.skipped["ticket without subject, problem or history"];
-      if (stored) writer_.remove(id);
+      if (joining.stored) writer_.remove(ticket.id);
       return;
     }
-    write(ticket, stored ? &*stored : nullptr);
+    write(ticket, joining.stored ? &*joining.stored : nullptr);
     ++report_.tickets;
     report_.activities += static_cast<std::int64_t>(ticket.activities.size());
     report_.no_subject += ticket.subject.empty();
@@ -250,35 +299,13 @@ class Preparation {
     report_.no_solution += ticket.solution.empty();
     report_.no_urgency += ticket.urgency == 0;
     report_.no_category += ticket.category.empty();
-    report_.without_history += !joined.query_from_history && !joined.resolution_from_history;
+    report_.without_history += !joining.joined.query_from_history && !joining.joined.resolution_from_history;
     if (ticket.urgency) ++report_.urgencies[ticket.urgency];
     if (!ticket.category.empty()) ++report_.categories[ticket.category];
   }
 
-  // The query is cleaned first, so that its marks count as they do in a query by itself.
-  JoinedHistory clean(Ticket& ticket, bool is_new) {
-    cleaner_.begin_ticket();
-    for (const auto* text : {&ticket.subject, &ticket.problem, &ticket.solution, &ticket.result}) cleaner_.learn(*text);
-    for (const auto& activity : ticket.activities) cleaner_.learn(activity.user), cleaner_.learn(activity.text);
-    const std::string problem = std::exchange(ticket.problem, {}), solution = std::exchange(ticket.solution, {});
-    const auto joined = join_history(ticket, settings_.mapping, cleaner_);
-    const auto cleaned = [&](const std::string& text) { return is_new ? cleaner_.clean_part(text) : cleaner_.redact(text); };
-    ticket.problem = cleaned(problem);
-    ticket.solution = cleaned(solution);
-    ticket.result = cleaned(ticket.result);
-    if (ticket.query.empty()) ticket.query = ticket.problem;
-    if (ticket.resolution.empty()) ticket.resolution = ticket.solution;
-    ticket.subject = one_line(cleaner_.redact(ticket.subject));
-    ticket.account = cleaner_.redact(ticket.account);
-    for (auto& activity : ticket.activities)
-      for (auto* text : {&activity.user, &activity.short_text, &activity.text}) *text = cleaner_.redact(*text);
-    if (settings_.vault && cleaner_.redactor()) keep_marks(ticket.id);
-    return joined;
-  }
-
   // Marks of earlier imports that still stand in the ticket are kept beside the new ones.
-  void keep_marks(const std::string& id) {
-    RedactMarks marks = cleaner_.redactor()->marks();
+  void keep_marks(const std::string& id, RedactMarks marks) {
     if (const auto earlier = settings_.vault->find(id)) marks.insert(earlier->begin(), earlier->end());
     settings_.vault->put(id, marks);
   }
@@ -313,7 +340,8 @@ class Preparation {
   StagedRows staged_;
   TicketStore store_;
   TicketWriter writer_;
-  Cleaner cleaner_;
+  ThreadPool pool_;
+  std::vector<Cleaner> cleaners_;  // one a thread
   RejectedRows rejected_;
   PrepareReport report_;
   std::unordered_set<std::string> tickets_, renewed_, unknown_;  // ids: with a row, with history, that no ticket has

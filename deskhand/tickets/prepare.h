@@ -38,6 +38,7 @@ struct PrepareSettings {
   RedactVault* vault = nullptr;         // borrowed: keeps what marks stand for; null: nobody does
   bool skip_bad_rows = false;           // a row that cannot be read is left out, not the end
   std::filesystem::path rejected_file;  // where such rows are written, with why; empty: nowhere
+  int threads = 0;                      // that clean; 0: as many as this process may run on
   bool quiet = false;                   // no progress on stderr
 };
 

@@ -188,6 +188,29 @@ TEST_CASE("what cleaning cut is nowhere in the database") {
       CHECK(read_text_file(file.path()).find("Zwentibold") == std::string::npos);
 }
 
+TEST_CASE("one thread and three prepare the same tickets and count the same") {
+  std::string tickets =
+      "TICKETID,ALTERNATEKEYSUFFIX,AREA,CATEGORY,ISSUE,RECEIVEDDATE,COMPLETEDDATE,SUBJECT,URGENCYCODE,PROBLEM,SOLUTION,"
+      "RESULTIONSUMMARY,ACCOUNTID,ACCOUNT\r\n";
+  for (int i = 0; i < 1000; ++i)
+    tickets += fmt::format("{0},,ERP,Stock,Defect,14/03/2024,,s,{1},\"Hi all,\nprinter {0} jams\n\nRegards\nJo Doe\",cleaned,ok,A,A\r\n", i,
+                           i % 5 + 1);
+  const TemporaryFolder folder;
+  std::string told[2];
+  for (const int threads : {1, 3}) {
+    auto settings = write_desk(folder, tickets);
+    settings.threads = threads;
+    std::filesystem::remove(folder.path() / "desk.db");
+    auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+    auto& all = told[threads == 3];
+    all = prepare(settings, database).json();
+    TicketStore(database).each(Part::kAll, true,
+                               [&](const Ticket& ticket) { all += ticket.id + ticket.query + "|" + ticket.resolution + "\n"; });
+  }
+  CHECK(told[0] == told[1]);
+  CHECK(told[0].find("printer 999 jams") != std::string::npos);
+}
+
 TEST_CASE("an error half way leaves the database as it was") {
   const TemporaryFolder folder;
   auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);

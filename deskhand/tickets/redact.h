@@ -46,6 +46,12 @@ struct RedactSettings {
 struct RedactCounts {
   std::int64_t texts = 0;                                // that something was replaced in
   std::array<std::int64_t, kPersonalKinds> places = {};  // replaced
+
+  RedactCounts& operator+=(const RedactCounts& other) {
+    texts += other.texts;
+    for (std::size_t i = 0; i < kPersonalKinds; ++i) places[i] += other.places[i];
+    return *this;
+  }
 };
 
 struct PersonalPlace {

@@ -160,12 +160,19 @@ std::int64_t TicketStore::count(Part part) {
 }
 
 std::optional<Ticket> TicketStore::find(std::string_view id) {
-  auto query = database_.prepare(fmt::format("SELECT {} FROM tickets t WHERE t.id = ?1", kColumns));
-  query.bind(1, id);
-  if (!query.step()) return std::nullopt;
-  auto ticket = ticket_of(query);
-  auto activities = database_.prepare(kActivities);
-  read_activities(activities, ticket);
+  if (!find_) {
+    find_ = database_.prepare(fmt::format("SELECT {} FROM tickets t WHERE t.id = ?1", kColumns));
+    find_activities_ = database_.prepare(kActivities);
+  }
+  find_->reset();
+  find_->bind(1, id);
+  std::optional<Ticket> ticket;
+  if (find_->step()) {
+    ticket = ticket_of(*find_);
+    read_activities(*find_activities_, *ticket);
+    find_activities_->reset();
+  }
+  find_->reset();
   return ticket;
 }
 

@@ -55,6 +55,7 @@ class TicketStore {
 
  private:
   Database& database_;
+  std::optional<Statement> find_, find_activities_;  // kept between calls of find()
 };
 
 // For a writer that has its own transaction (prepare): statements are kept between calls. A replaced ticket keeps its place in the split
