@@ -32,14 +32,21 @@ std::size_t utf8_sequence(std::string_view text) {
   return 0;
 }
 
+// ICU knows names that it has no table for, such as ISO-8859-16.
+bool can_read(const std::string& encoding) {
+  UErrorCode status = U_ZERO_ERROR;
+  UConverter* converter = ucnv_open(encoding.c_str(), &status);
+  if (converter) ucnv_close(converter);
+  return U_SUCCESS(status);
+}
+
 std::string guess(std::string_view bytes) {
   const std::unique_ptr<uchardet, void (*)(uchardet*)> detector(uchardet_new(), uchardet_delete);
   if (uchardet_handle_data(detector.get(), bytes.data(), bytes.size()) != 0) return "windows-1252";
   uchardet_data_end(detector.get());
   std::string name = uchardet_get_charset(detector.get());
-  UErrorCode status = U_ZERO_ERROR;
   const bool western = name.empty() || name == "ASCII" || name == "ISO-8859-1" || name == "ISO-8859-15" || name == "UTF-8";
-  if (western || !ucnv_getStandardName(name.c_str(), "IANA", &status) || U_FAILURE(status)) return "windows-1252";
+  if (western || !can_read(name)) return "windows-1252";
   return name;
 }
 

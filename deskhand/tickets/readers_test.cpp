@@ -164,6 +164,11 @@ TEST_CASE("a mail gives who, when, about what, and its text whatever its coding"
   CHECK(read_mail("").text.empty());
 }
 
+TEST_CASE("bytes that look like an encoding without a table are read all the same") {  // found by the fuzzer: ISO-8859-16
+  const auto found = read_text_file(fs::path(DESKHAND_SOURCE_DIR) / "tests/fuzz/corpus/eml/no_table");
+  CHECK(read_mail(found).refers.size() == 2);
+}
+
 TEST_CASE("ticket numbers and bare subjects are found in subjects as helpdesks write them") {
   bool is_reply = false;
   CHECK(bare_subject("Re: AW: [Ticket #4711] Printer jams", is_reply) == "printer jams");
