@@ -80,7 +80,7 @@ TEST_CASE("a prepared desk holds marks alone; the query reads as it would by its
       "RESULTIONSUMMARY,ACCOUNTID,ACCOUNT\n";
   write_file_atomically(
       folder.path() / "tickets.csv",
-      header + "1,,ERP,Printing,Defect,14/03/2024,15/03/2024,Mr Quitzow's printer,3,Quitzow: it jams,Told Mr Quitzow,ok,A1,Acme\n");
+      header + "1,,ERP,Printing,Defect,14/03/2024,15/04/2024,Mr Quitzow's printer,3,Quitzow: it jams,Told Mr Quitzow,ok,A1,Acme\n");
   const std::string query = "Hello,\nmy printer 4711 jams, host 10.1.2.3.\n\nKind regards\nZwentibold Quitzow\n+49 89 1234567";
   write_file_atomically(
       folder.path() / "history.csv",
