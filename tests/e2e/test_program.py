@@ -516,7 +516,7 @@ class Evaluation(Folder):
         table.write_text("\n".join([header, *(f"{i},,ERP,{'Stock' if i % 2 else 'Sales'},Error,{i:02}/01/2024,,s,{1 + i % 3},{problem(i)},replace part {i},r,A1,A" for i in range(1, 13))]) + "\n")
         self.new_desk(tickets=table, history=None)
         for what, by in ((f'encoder = "{ENCODER}"', 'encoder = ""'), (f'decoder = "{DECODER}"', f'decoder = "{self.folder / "tiny"}"'), ("test_share = 0.05", "test_share = 0.25"),
-                         ('method = "random"', 'method = "time"'), ("held_out = 30", "held_out = 2"), ("validation = 40", "validation = 2"), ("resamples = 2000", "resamples = 100")):
+                         ('method = "grouped"', 'method = "time"'), ("held_out = 30", "held_out = 2"), ("validation = 40", "validation = 2"), ("resamples = 2000", "resamples = 100")):
             self.change(what, by)
         with open(self.desk / "desk.toml", "a") as settings:
             settings.write('\n[[evaluate.systems]]\nname = "alone"\ncases = 0\ndecide = "model"\n\n[[evaluate.systems]]\nname = "weighed"\ncases = 0\ndecide = "fused"\n')
@@ -546,7 +546,7 @@ class Evaluation(Folder):
         write("")
         self.new_desk(tickets=table, history=None)
         for what, by in ((f'encoder = "{ENCODER}"', 'encoder = ""'), (f'decoder = "{DECODER}"', f'decoder = "{self.folder / "tiny"}"'), ("test_share = 0.05", "test_share = 0.25"),
-                         ('method = "random"', 'method = "time"'), ("held_out = 30", "held_out = 0"), ("validation = 40", "validation = 0"), ("resamples = 2000", "resamples = 100")):
+                         ('method = "grouped"', 'method = "time"'), ("held_out = 30", "held_out = 0"), ("validation = 40", "validation = 0"), ("resamples = 2000", "resamples = 100")):
             self.change(what, by)
         run("--desk", self.desk, "prepare")
         run("--desk", self.desk, "split")
