@@ -11,6 +11,7 @@
 #include <map>
 #include <random>
 
+#include "bench/llama8b.h"
 #include "deskhand/generate/kv_cache.h"
 #include "deskhand/model/decoder.h"
 #include "deskhand/model/encoder.h"
@@ -70,19 +71,6 @@ class RandomWeights {
   DType type_;
   Tensor piece_;
 };
-
-DecoderConfig llama8b(std::int64_t layers) {
-  return {.family = "llama",
-          .vocabulary = 128256,
-          .width = 4096,
-          .layers = layers,
-          .heads = 32,
-          .kv_heads = 8,
-          .head_width = 128,
-          .feed_forward = 14336,
-          .rope_theta = 500000,
-          .max_positions = 131072};
-}
 
 Decoder random_decoder(const DecoderConfig& c, DType type) {
   RandomWeights random(type);

@@ -11,11 +11,12 @@
 #include <cstdlib>
 #include <random>
 
+#include "bench/llama8b.h"
+#include "bench/random_texts.h"
 #include "deskhand/model/training_pass.h"
 #include "deskhand/ops/optimizer.h"
 #include "deskhand/tensor/cuda/context.h"
 #include "deskhand/train/adapt.h"
-#include "deskhand/train/random.h"
 
 using namespace deskhand;
 
@@ -52,19 +53,6 @@ class RandomWeights {
   static constexpr std::int64_t kPiece = (32ll << 20) + 4099;  // so that no two layers are alike
   Tensor piece_;
 };
-
-DecoderConfig llama8b(std::int64_t layers) {
-  return {.family = "llama",
-          .vocabulary = 128256,
-          .width = 4096,
-          .layers = layers,
-          .heads = 32,
-          .kv_heads = 8,
-          .head_width = 128,
-          .feed_forward = 14336,
-          .rope_theta = 500000,
-          .max_positions = 131072};
-}
 
 DecoderWeights random_weights(const DecoderConfig& c, RandomWeights& random) {
   DecoderWeights weights;
@@ -118,25 +106,6 @@ std::vector<std::int64_t> numbers_of(std::string_view text) {
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return numbers;
-}
-
-struct Texts {
-  std::vector<std::int32_t> tokens, bounds = {0}, rows, targets;
-};
-
-Texts random_texts(std::span<const std::int64_t> lengths, std::int64_t vocabulary, std::uint64_t seed) {
-  Random random(seed);
-  Texts texts;
-  for (const std::int64_t length : lengths) {
-    for (std::int64_t i = 0; i < length; ++i) {
-      texts.tokens.push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary))));
-      if (i == 0) continue;
-      texts.rows.push_back(static_cast<std::int32_t>(texts.tokens.size()) - 2);
-      texts.targets.push_back(texts.tokens.back());
-    }
-    texts.bounds.push_back(static_cast<std::int32_t>(texts.tokens.size()));
-  }
-  return texts;
 }
 
 double gib_taken(const CudaDevice& before) {
