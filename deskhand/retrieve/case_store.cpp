@@ -78,6 +78,7 @@ CaseStore::CaseStore(Database& database) : database_(database) {
 
 std::int64_t CaseStore::upsert(std::span<const Case> cases) {
   Transaction transaction(database_);
+  const auto before = count();
   auto put = database_.prepare(
       "INSERT INTO cases(ticket_id, problem, resolution, urgency, category, content_hash) VALUES(?1, ?2, ?3, ?4, ?5, ?6) "
       "ON CONFLICT(ticket_id) DO UPDATE SET problem = excluded.problem, resolution = excluded.resolution, urgency = excluded.urgency, "
@@ -91,8 +92,14 @@ std::int64_t CaseStore::upsert(std::span<const Case> cases) {
     put.bind(6, hash_of(item)).run();
     changed += database_.changes();
   }
+  if (changed > count() - before) rebuild_words();  // a text gave way to another
   transaction.commit();
   return changed;
+}
+
+// The word index only notes what went: until it is made anew the words themselves stay in it.
+void CaseStore::rebuild_words() {
+  database_.execute("INSERT INTO case_words(case_words) VALUES('rebuild')");
 }
 
 std::int64_t CaseStore::remove(std::span<const std::string> ticket_ids) {
@@ -103,8 +110,7 @@ std::int64_t CaseStore::remove(std::span<const std::string> ticket_ids) {
     drop.bind(1, id).run();
     removed += database_.changes();
   }
-  // The word index only notes what went: until it is made anew the words themselves stay in it.
-  if (removed > 0) database_.execute("INSERT INTO case_words(case_words) VALUES('rebuild')");
+  if (removed > 0) rebuild_words();
   transaction.commit();
   return removed;
 }

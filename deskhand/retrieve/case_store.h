@@ -66,6 +66,7 @@ class CaseStore {
   std::int64_t drop_vectors(const EncoderId& encoder);
 
  private:
+  void rebuild_words();
   Database& database_;
 };
 

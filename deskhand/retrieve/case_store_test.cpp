@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/mapped_file.h"
 #include "deskhand/retrieve/lexical_index.h"
 #include "tests/temporary_folder.h"
 
@@ -136,6 +137,36 @@ TEST_CASE("a removed case is gone from words and vectors too") {
   CHECK(desk.store.keep_only(std::vector<std::string>{"T3"}) == 1);
   CHECK(desk.store.count() == 1);
   desk.database.execute("INSERT INTO case_words(case_words) VALUES('integrity-check')");  // throws if index and texts have parted
+}
+
+TEST_CASE("words of a text that went, by whichever way, are in no byte of the database") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "desk.db";
+  Database database(path, Database::Mode::kCreate);
+  CaseStore store(database);
+  const auto holds = [&](std::string_view word) {
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    return read_text_file(path).find(word) != std::string::npos;
+  };
+  std::vector<Case> cases;
+  for (int i = 0; i < 200; ++i)
+    cases.push_back({.ticket_id = std::to_string(i), .problem = "the printer of hall " + std::to_string(i) + " jams"});
+  cases[7].problem = "zibbelquark";
+  cases[8].problem = "quitzow";
+  cases[9].problem = "zwentibold";
+  store.upsert(cases);
+  CHECK(holds("zibbelquark"));
+  cases[7].problem = "changed";
+  CHECK(store.upsert(cases) == 1);
+  CHECK_FALSE(holds("zibbelquark"));
+  CHECK(store.remove(std::vector<std::string>{"8"}) == 1);
+  CHECK_FALSE(holds("quitzow"));
+  std::vector<std::string> others;
+  for (int i = 10; i < 200; ++i) others.push_back(std::to_string(i));
+  CHECK(store.keep_only(others) == 9);
+  CHECK_FALSE(holds("zwentibold"));
+  CHECK(search_words(database, "printer", 500).size() == 190);
+  database.execute("INSERT INTO case_words(case_words) VALUES('integrity-check')");
 }
 
 TEST_CASE("a read-only desk can be read, and one without cases says so") {
