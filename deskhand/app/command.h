@@ -17,6 +17,7 @@ enum class DeviceChoice { kAuto /* the GPU if one can be used */, kCpu, kCuda };
 // Options that every command knows.
 struct Globals {
   std::filesystem::path desk = ".";  // the desk's folder
+  bool desk_is_named = false;        // by --desk
   std::filesystem::path models;      // DESKHAND_MODELS, else ~/.cache/deskhand/models
   bool json = false;
   bool quiet = false;

@@ -1,4 +1,5 @@
-// deskhand doctor: this machine, its models, this desk. Ends with exit code 3 if something is wrong.
+// deskhand doctor: this machine, its models, this desk. Ends with exit code 3 if something is wrong, 4 if the desk
+// that --desk names is not there.
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <memory>
@@ -93,7 +94,7 @@ void examine_desk(const Globals& globals, std::vector<Finding>& findings) {
     findings.push_back(
         {"desk",
          fmt::format("none in {}; make one with: deskhand init DIR", std::filesystem::absolute(globals.desk).lexically_normal().string()),
-         Verdict::kNote});
+         globals.desk_is_named ? Verdict::kWrong : Verdict::kNote});
     return;
   }
   try {
@@ -148,6 +149,8 @@ void doctor(const Globals& globals, bool deep) {
       fmt::print("{}  {:<36} {}\n", mark(finding.verdict), finding.about, finding.text);
   }
   if (globals.json) fmt::print("{}\n", write_json(report, 2));
+  if (globals.desk_is_named && !std::filesystem::exists(globals.desk / "desk.toml"))
+    throw Error(ExitCode::kNotFound, "there is no desk in {}; make one with: deskhand init DIR", globals.desk.string());
   if (wrong) throw Error(ExitCode::kBadInput, "the doctor found something wrong, see above");
 }
 

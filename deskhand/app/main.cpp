@@ -91,7 +91,7 @@ int main(int count, char** arguments) {
   program.set_version_flag("--version", "deskhand " DESKHAND_VERSION);
   program.require_subcommand(1);
   program.fallthrough();  // global options may stand behind the command
-  program.add_option("--desk", globals.desk, "The desk's folder")->capture_default_str();
+  const CLI::Option* desk = program.add_option("--desk", globals.desk, "The desk's folder")->capture_default_str();
   program.add_option("--models", globals.models, "The folder that models lie in (DESKHAND_MODELS)")->capture_default_str();
   program.add_option("--threads", globals.threads, "Threads to use; 0: all that this process may")
       ->capture_default_str()
@@ -125,6 +125,7 @@ int main(int count, char** arguments) {
       if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
       return refuse(program, error);
     }
+    globals.desk_is_named = desk->count() > 0;
     for (const auto& [sub, run] : runs)
       if (sub->parsed()) run();
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ExitCode::kCannotWrite, "cannot write to standard output");

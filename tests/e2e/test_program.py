@@ -1128,6 +1128,10 @@ class Doctor(Folder):
         (self.desk / "desk.db").write_bytes(b"x" * 8192)
         self.fails(3, "something wrong", "--desk", self.desk, "doctor")
 
+    def test_a_desk_that_is_named_must_be_there(self):
+        self.assertIn("WRONG  desk", self.fails(4, "there is no desk in", "--desk", self.folder / "none", "doctor").stdout)
+        self.assertIn("note   desk", run("doctor", cwd=self.folder).stdout)
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[3:]])
