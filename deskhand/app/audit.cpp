@@ -46,7 +46,10 @@ void audit(const Globals& globals, Options options) {
     note_export(desk, options.folder, "audit");
   }
   const std::string fixes = fixes_toml(found, report.present);
-  if (!options.fixes.empty()) write_file_atomically(options.fixes, fixes);
+  if (!options.fixes.empty()) {
+    note_export(desk, options.fixes, "fixes");
+    write_file_atomically(options.fixes, fixes);
+  }
   if (globals.json) {
     fmt::print("{}", audit_json(found, report));
   } else {

@@ -3,15 +3,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "deskhand/app/training_runs.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
+#include "deskhand/base/mapped_file.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/retrieve/case_store.h"
 #include "deskhand/retrieve/parquet.h"
 #include "deskhand/tickets/export.h"
+#include "deskhand/tickets/rejected_rows.h"
 #include "deskhand/tickets/ticket_store.h"
 
 namespace deskhand {
@@ -80,15 +83,16 @@ std::set<std::string> evaluations_with(Database& database, std::span<const std::
 }
 
 struct Export {
-  fs::path folder;
+  fs::path folder;  // or file
   std::string kind;
 };
 std::vector<Export> noted_exports(Desk& desk) {
-  std::vector<Export> all = {{desk.folder / "data", "training"}};
+  std::vector<Export> all = {{desk.folder / "data", "training"}, {desk.folder / "rejected.csv", "rejected"}};
   if (!has_table(desk.database, "exports")) return all;
   auto rows = desk.database.prepare("SELECT DISTINCT folder, kind FROM exports");
   while (rows.step())
-    if (const Export one{std::string(rows.text(0)), std::string(rows.text(1))}; one.folder != all.front().folder) all.push_back(one);
+    if (const Export one{std::string(rows.text(0)), std::string(rows.text(1))}; one.folder != all[0].folder && one.folder != all[1].folder)
+      all.push_back(one);
   return all;
 }
 
@@ -104,9 +108,33 @@ bool drop_files(const Export& one, ErasedFrom& erased) {
   return !names.empty();
 }
 
+bool quotes_any(std::string_view text, std::span<const std::string> ids) {
+  return std::any_of(ids.begin(), ids.end(), [&](const auto& id) { return text.find(write_json(id)) != text.npos; });
+}
+
+// Lines for desk.toml hold ids and labels, no texts: the file goes, and what was copied from it is named.
+void erase_from_settings(const Desk& desk, std::span<const Export> exports, std::span<const std::string> ids, ErasedFrom& erased) {
+  std::error_code none;
+  for (const auto& one : exports) {
+    if (one.kind != "fixes" || !fs::is_regular_file(one.folder, none) || !quotes_any(read_text_file(one.folder), ids)) continue;
+    erased.files.push_back(one.folder.string());
+    if (!erased.dry) fs::remove(one.folder);
+  }
+  for (const char* name : {"desk.toml", "desk.toml.before"}) {
+    if (!fs::is_regular_file(desk.folder / name, none)) continue;
+    const std::string text = read_text_file(desk.folder / name);
+    int number = 1;
+    for (std::size_t at = 0; at < text.size(); ++number) {
+      const auto end = std::min(text.find('\n', at), text.size());
+      if (quotes_any(std::string_view(text).substr(at, end - at), ids)) erased.settings.push_back(fmt::format("{}:{}", name, number));
+      at = end + 1;
+    }
+  }
+}
+
 // Training files hold no ids: they are written anew from the split as it is now.
-void rewrite_exports(Desk& desk, ErasedFrom& erased) {
-  for (const auto& one : noted_exports(desk)) {
+void rewrite_exports(Desk& desk, std::span<const Export> exports, ErasedFrom& erased) {
+  for (const auto& one : exports) {
     if (drop_files(one, erased)) continue;
     const bool training = one.kind == "training" && fs::exists(one.folder / "train.csv");
     const bool retriever = one.kind == "retriever" && fs::exists(one.folder / "metadata.parquet");
@@ -137,9 +165,17 @@ ErasedFrom erase_tickets(Desk& desk, std::span<const std::string> ids, bool stay
   TicketStore store(database);
   std::set<std::string> text_hashes, systems;
   std::vector<std::string> known;
+  const auto exports = noted_exports(desk);
+  std::map<std::string, std::int64_t> rejected;
+  for (const auto& one : exports) {
+    if (one.kind != "rejected") continue;
+    const auto found = drop_rejected(one.folder, ids, dry);
+    if (!found.empty()) erased.files.push_back(one.folder.string());
+    for (const auto& [id, rows] : found) rejected[id] += rows, erased.rejected += rows;
+  }
   for (const auto& id : ids) {
     const auto ticket = store.find(id);
-    std::int64_t traces = ticket ? 1 : 0;
+    std::int64_t traces = (ticket ? 1 : 0) + static_cast<std::int64_t>(rejected.count(id));
     if (ticket)
       for (const auto* text : {&ticket->subject, &ticket->problem, &ticket->query, &ticket->resolution, &ticket->solution, &ticket->result,
                                &ticket->clean_problem, &ticket->resolution_summary})
@@ -207,7 +243,8 @@ ErasedFrom erase_tickets(Desk& desk, std::span<const std::string> ids, bool stay
     erased.vectors += gone;
     if (gone > 0 && !dry) compact(vectors);
   }
-  if (erased.tickets + erased.cases > 0) rewrite_exports(desk, erased);
+  if (erased.tickets + erased.cases > 0) rewrite_exports(desk, exports, erased);
+  erase_from_settings(desk, exports, ids, erased);
   if (!dry) compact(database);
   return erased;
 }
@@ -243,6 +280,8 @@ std::string ErasedFrom::json() const {
                      {"vectors", vectors},
                      {"rewritings", rewritings},
                      {"marks", marks},
+                     {"rejected_rows", rejected},
+                     {"settings", settings},
                      {"files", files},
                      {"evaluations", evaluations},
                      {"trained_runs", runs_json},
@@ -250,9 +289,10 @@ std::string ErasedFrom::json() const {
 }
 
 std::string ErasedFrom::text() const {
-  std::string out =
-      fmt::format("{}{} tickets, {} cases, {} answers that showed them, {} predictions, {} vectors, {} rewritings, {} sealed marks\n",
-                  dry ? "would erase " : "erased ", tickets, cases, answers, predictions, vectors, rewritings, marks);
+  std::string out = fmt::format(
+      "{}{} tickets, {} cases, {} answers that showed them, {} predictions, {} vectors, {} rewritings, {} sealed marks, {} "
+      "rejected rows\n",
+      dry ? "would erase " : "erased ", tickets, cases, answers, predictions, vectors, rewritings, marks, rejected);
   for (const auto& file : files) out += fmt::format("{}: {}\n", dry ? "would be cleared of them" : "cleared of them", file);
   if (!evaluations.empty())
     out += fmt::format("evaluations that held or showed them {}: {}; measure again with: deskhand evaluate\n",
@@ -262,6 +302,7 @@ std::string ErasedFrom::text() const {
         fmt::format("the run {} was trained on {} of them: what a model learnt cannot be taken out of it; train anew and delete runs/{}\n",
                     name, count, name);
   if (!unknown.empty()) out += fmt::format("nothing here knows: {}\n", fmt::join(unknown, ", "));
+  if (!settings.empty()) out += fmt::format("their ids stand in {}: take those lines out\n", fmt::join(settings, ", "));
   out += "The exported files that desk.toml names, and copies made elsewhere, are yours to clear.\n";
   return out;
 }

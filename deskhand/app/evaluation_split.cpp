@@ -7,6 +7,7 @@
 #include "deskhand/app/fill_cases.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/sha256.h"
+#include "deskhand/tickets/date.h"
 #include "deskhand/tickets/ticket_store.h"
 
 namespace deskhand {
@@ -83,7 +84,7 @@ HeldOutTicket held_out(const Ticket& ticket) {
           .urgency = ticket.urgency,
           .category = ticket.category,
           .resolution = resolution_text(ticket),
-          .received = ticket.received};
+          .received = local_date(ticket.received)};
 }
 
 std::vector<float> EvaluationSplit::vectors_of(std::span<const Ticket> tickets, VectorCache* cache) const {

@@ -79,7 +79,7 @@ void write_system(const fs::path& base, const SplitRecords& records, const Syste
       similarities.push_back(std::round(one.similarity * 1e4) / 1e4);
       sum += one.similarity;
     }
-    const auto average = answer.cases.empty() ? std::nullopt : std::optional(sum / static_cast<double>(answer.cases.size()));
+    const std::string average = answer.cases.empty() ? "" : number_text(sum / static_cast<double>(answer.cases.size()));
     std::vector<std::string> cells = {harmless(truth.id),
                                       harmless(truth.problem),
                                       truth.urgency ? std::to_string(truth.urgency) : "",
@@ -92,7 +92,7 @@ void write_system(const fs::path& base, const SplitRecords& records, const Syste
                                       number_text(largest(answer.category_probabilities)),
                                       write_json(cases),
                                       write_json(similarities),
-                                      number_text(average),
+                                      average,
                                       answer.source};
     Json measured = Json::object();
     for (std::size_t m = 0; m < measures.size(); ++m) {

@@ -68,6 +68,7 @@ std::function<void()> declare_prepare(CLI::App& sub, const Globals& globals) {
     std::optional<RedactVault> vault;
     if (!desk.settings.redact_key.empty()) vault.emplace(vault_file(desk), desk.settings.redact_key);
     desk.settings.import.vault = vault ? &*vault : nullptr;
+    if (options->skip_bad_rows) note_export(desk, desk.settings.import.rejected_file, "rejected");
     const PrepareReport report = prepare(desk.settings.import, desk.database);
     fmt::print("{}\n", globals.json ? report.json() : report.text());
     if (report.rejected)

@@ -166,6 +166,9 @@ TEST_CASE("months in which urgencies are given out otherwise are named, and chan
   CHECK(even.test->p > 0.5);
   CHECK(std::none_of(even.months.begin(), even.months.end(), [](const auto& month) { return month.stands_out; }));
   CHECK_FALSE(audit_drift(std::span(tickets).first(30), {}).test.has_value());
+  Ticket late{.id = "late", .urgency = 3};
+  late.received = "2024-03-31T22:30:00Z[+02:00]";  // April where it was written
+  CHECK(audit_drift(std::span(&late, 1), {}).months.at(0).month == "2024-04");
 }
 
 TEST_CASE("languages are told, and what is too short or no text is not guessed") {

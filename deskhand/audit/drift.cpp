@@ -39,7 +39,7 @@ DriftAudit audit_drift(std::span<const Ticket> tickets, const AuditSettings& set
       ++audit.undated;
       continue;
     }
-    auto& counts = months.try_emplace(ticket.received.substr(0, 7), std::vector<std::int64_t>(kMaxUrgency)).first->second;
+    auto& counts = months.try_emplace(local_date(ticket.received).substr(0, 7), std::vector<std::int64_t>(kMaxUrgency)).first->second;
     const auto place = static_cast<std::size_t>(ticket.urgency - kMinUrgency);
     ++counts[place], ++all[place];
   }

@@ -156,7 +156,7 @@ class Explainer {
     add("query", before_query.empty() ? raw.problem : before_query, ticket.query);
     add("urgency", "", ticket.urgency ? std::to_string(ticket.urgency) : "");
     add("category", "", ticket.category);
-    add("received", "", ticket.received);
+    add("received", "", local_date(ticket.received));
     add("solution", raw.solution, ticket.solution);
     add("resolution", "", ticket.resolution);
     told_.tickets.push_back(std::move(told));

@@ -7,19 +7,9 @@ namespace deskhand {
 void sort_history(std::vector<Activity>& activities) {
   std::stable_sort(activities.begin(), activities.end(), [](const Activity& a, const Activity& b) {
     if (a.created.empty() != b.created.empty()) return b.created.empty();
-    return a.created < b.created;
+    return moment_of(a.created) < moment_of(b.created);
   });
 }
-
-namespace {
-
-// Dates as precise as the less precise of the two: a day is not before its own hours.
-bool is_after(const std::string& a, const std::string& b) {
-  const auto length = std::min(a.size(), b.size());
-  return length > 0 && a.compare(0, length, b, 0, length) > 0;
-}
-
-}  // namespace
 
 JoinedHistory join_history(Ticket& ticket, const ColumnMapping& mapping, Cleaner& cleaner) {
   JoinedHistory joined;

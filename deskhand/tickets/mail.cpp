@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "deskhand/base/error.h"
+#include "deskhand/tickets/date.h"
 #include "deskhand/tickets/encoding.h"
-#include "deskhand/tickets/mapping.h"
 #include "deskhand/tickets/pattern.h"
 
 namespace deskhand {
@@ -322,9 +322,7 @@ Mail mail_of(const Headers& headers) {
   }
   mail.refers = ids_in(headers["references"]);
   for (auto& id : ids_in(headers["in-reply-to"])) mail.refers.push_back(std::move(id));
-  auto date = headers["date"];
-  date = date.substr(0, date.find('('));  // "(CET)"
-  mail.date = read_date(date, DateOrder::kDayFirst).value_or("");
+  mail.date = read_date(headers["date"], DateOrder::kDayFirst).value_or("");
   return mail;
 }
 

@@ -14,7 +14,7 @@ struct Mail {
   std::string id;                   // of Message-ID, without its brackets
   std::vector<std::string> refers;  // ids of In-Reply-To and References, the nearest last
   std::string from, to, subject;    // decoded (RFC 2047)
-  std::string date;                 // ISO, UTC; empty if there is none that can be read
+  std::string date;                 // as read_date gives it; empty if there is none that can be read
   std::string text;                 // the plain text, else the HTML as it is
   int attachments = 0;
   bool is_encrypted = false;

@@ -11,6 +11,7 @@
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/tickets/date.h"
 #include "deskhand/tickets/mail.h"
 #include "deskhand/tickets/table.h"
 
@@ -87,13 +88,17 @@ class MailReader final : public TableReader {
         row.cells[1] = mail.subject;
         row.cells[2] = mail.from;
         row.cells[3] = mail.to;
-        row.cells[4] = mail.date;
+        row.cells[4] = local_date(mail.date);
         row.cells[5] = mail.text;
       }
       bytes += mail.text.size();
       if (bytes > 4 * static_cast<std::size_t>(limits_.cell_bytes)) continue;  // a thread of megabytes keeps its first mails
-      messages.push_back(
-          {{"id", mail.id}, {"date", mail.date}, {"from", mail.from}, {"to", mail.to}, {"subject", mail.subject}, {"text", mail.text}});
+      messages.push_back({{"id", mail.id},
+                          {"date", local_date(mail.date)},
+                          {"from", mail.from},
+                          {"to", mail.to},
+                          {"subject", mail.subject},
+                          {"text", mail.text}});
     }
     row.cells[6] = std::to_string(attachments);
     row.cells[7] = write_json(messages);
@@ -182,7 +187,7 @@ class MailReader final : public TableReader {
     for (auto& [root, mails] : by_root) {
       std::stable_sort(mails.begin(), mails.end(), [&](std::size_t a, std::size_t b) {
         if (dates[a].empty() != dates[b].empty()) return dates[b].empty();
-        return dates[a] < dates[b];
+        return moment_of(dates[a]) < moment_of(dates[b]);
       });
       std::string id;
       for (const auto mail : mails)

@@ -24,6 +24,9 @@ std::string lower(std::string_view text) {  // ASCII: labels and column names of
   return out;
 }
 
+// Outside of these a date is a program's way to write "none" or "never": 0001-01-01, 1900-01-01, 1970-01-01, 9999-12-31.
+constexpr std::string_view kFirstDate = "1980-01-02", kEndOfDates = "2200";
+
 struct Field {
   const char* name;
   const std::string* column;
@@ -67,122 +70,6 @@ std::string known_labels(const Map& map) {
   return quoted_list(names);
 }
 
-// Reads a date from left to right; every reader leaves the place alone when it does not find what it looks for.
-class DateScanner {
- public:
-  explicit DateScanner(std::string_view text) : text_(text) {}
-
-  bool done() const { return at_ >= text_.size(); }
-  std::size_t place() const { return at_; }
-  void go_back(std::size_t place) { at_ = place; }
-
-  bool take(std::string_view any) {
-    if (done() || any.find(text_[at_]) == any.npos) return false;
-    ++at_;
-    return true;
-  }
-  void skip(std::string_view any) {
-    while (take(any)) {}
-  }
-  // A number of `least` to `most` digits that is not followed by another digit.
-  bool number(int& value, std::size_t least, std::size_t most) {
-    std::size_t end = at_;
-    while (end < text_.size() && text_[end] >= '0' && text_[end] <= '9') ++end;
-    if (end - at_ < least || end - at_ > most) return false;
-    std::from_chars(text_.data() + at_, text_.data() + end, value);
-    digits_ = end - at_;
-    at_ = end;
-    return true;
-  }
-  std::size_t digits() const { return digits_; }  // of the last number
-  std::string word() {
-    const auto begin = at_;
-    while (!done() && (static_cast<unsigned char>(text_[at_]) | 0x20) >= 'a' && (static_cast<unsigned char>(text_[at_]) | 0x20) <= 'z')
-      ++at_;
-    return lower(text_.substr(begin, at_ - begin));
-  }
-
- private:
-  std::string_view text_;
-  std::size_t at_ = 0, digits_ = 0;
-};
-
-int month_of(std::string_view word) {
-  constexpr std::array<std::string_view, 12> kMonths = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
-  if (word.size() < 3) return 0;
-  for (std::size_t i = 0; i < kMonths.size(); ++i)
-    if (word.starts_with(kMonths[i])) return static_cast<int>(i) + 1;
-  return 0;
-}
-
-bool read_calendar(DateScanner& scan, DateOrder order, int& year, int& month, int& day) {
-  const auto begin = scan.place();
-  if (scan.number(year, 4, 4) && scan.take("-/.") && scan.number(month, 1, 2) && scan.take("-/.") && scan.number(day, 1, 2)) return true;
-  scan.go_back(begin);
-  int packed = 0;
-  if (scan.number(packed, 8, 8)) {
-    year = packed / 10000, month = packed / 100 % 100, day = packed % 100;
-    return true;
-  }
-  bool month_is_word = false;
-  if (scan.number(day, 1, 2)) {
-    scan.skip("-/. ");
-    if (!scan.number(month, 1, 2)) {
-      month = month_of(scan.word());
-      month_is_word = true;
-    }
-  } else {
-    month = month_of(scan.word());
-    month_is_word = true;
-    scan.skip(". ");
-    if (!scan.number(day, 1, 2)) return false;
-  }
-  scan.skip("-/., ");
-  if (!scan.number(year, 2, 4) || scan.digits() == 3) return false;
-  if (scan.digits() == 2) year += year < 69 ? 2000 : 1900;  // as POSIX strptime
-  if (!month_is_word && order == DateOrder::kMonthFirst) std::swap(day, month);
-  if (!month_is_word && month > 12 && day <= 12) std::swap(day, month);
-  return true;
-}
-
-// Seconds after midnight; false if there is something that is no time.
-bool read_clock(DateScanner& scan, int& seconds) {
-  int hour = 0, minute = 0, second = 0, fraction = 0;
-  if (!scan.number(hour, 1, 2) || !scan.take(":") || !scan.number(minute, 2, 2)) return false;
-  if (scan.take(":") && !scan.number(second, 2, 2)) return false;
-  if (scan.take(".") && !scan.number(fraction, 1, 9)) return false;
-  scan.skip(" ");
-  const auto before = scan.place();
-  const auto half = scan.word();
-  if (half == "am" || half == "pm") {
-    if (hour < 1 || hour > 12) return false;
-    hour = hour % 12 + (half == "pm" ? 12 : 0);
-  } else {
-    scan.go_back(before);
-  }
-  if (hour > 23 || minute > 59 || second > 60) return false;
-  seconds = hour * 3600 + minute * 60 + std::min(second, 59);
-  return true;
-}
-
-bool read_offset(DateScanner& scan, int& seconds) {
-  const auto before = scan.place();
-  const auto word = scan.word();
-  if (word == "z" || word == "utc" || word == "gmt") return true;
-  scan.go_back(before);
-  const bool west = scan.take("-");
-  if (!west && !scan.take("+")) return false;
-  int hours = 0, minutes = 0;
-  if (scan.number(hours, 4, 4)) {
-    minutes = hours % 100, hours /= 100;
-  } else if (!scan.number(hours, 2, 2) || (scan.take(":") && !scan.number(minutes, 2, 2))) {
-    return false;
-  }
-  if (hours > 15 || minutes > 59) return false;
-  seconds = (hours * 3600 + minutes * 60) * (west ? -1 : 1);
-  return true;
-}
-
 std::string text_of(const Json& object, const std::string& key) {
   if (key.empty()) return {};
   const auto found = object.find(key);
@@ -191,37 +78,6 @@ std::string text_of(const Json& object, const std::string& key) {
 }
 
 }  // namespace
-
-std::optional<std::string> read_date(std::string_view text, DateOrder order) {
-  DateScanner scan(trim(text));
-  const auto begin = scan.place();
-  const auto weekday = scan.word();
-  if (weekday.empty() || month_of(weekday)) {
-    scan.go_back(begin);
-  } else {
-    scan.skip("., ");
-  }
-  int year = 0, month = 0, day = 0;
-  if (!read_calendar(scan, order, year, month, day)) return std::nullopt;
-  const std::chrono::year_month_day calendar{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
-                                             std::chrono::day(static_cast<unsigned>(day))};
-  if (!calendar.ok() || year < 1) return std::nullopt;
-  if (scan.done()) return fmt::format("{:04}-{:02}-{:02}", year, month, day);
-
-  if (!scan.take("T ,")) return std::nullopt;
-  scan.skip(" ,");
-  int clock = 0, offset = 0;
-  if (!read_clock(scan, clock)) return std::nullopt;
-  scan.skip(" ");
-  if (!scan.done() && !read_offset(scan, offset)) return std::nullopt;
-  if (!scan.done()) return std::nullopt;
-  const auto moment = std::chrono::sys_days(calendar) + std::chrono::seconds(clock - offset);
-  const auto midnight = std::chrono::floor<std::chrono::days>(moment);
-  const std::chrono::year_month_day utc(midnight);
-  const auto rest = (moment - midnight).count();
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(utc.year()), static_cast<unsigned>(utc.month()),
-                     static_cast<unsigned>(utc.day()), rest / 3600, rest / 60 % 60, rest % 60);
-}
 
 std::size_t edit_distance(std::string_view left, std::string_view right) {
   const auto a = lower(left), b = lower(right);
@@ -368,17 +224,60 @@ std::string field_of(const ColumnMapping& mapping, TableRole role, std::string_v
   return "";
 }
 
+std::string bare_id(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; })) return std::string(text);
+  std::string id;
+  bool gap = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto c = static_cast<unsigned char>(text[at]);
+    const std::size_t length = std::min<std::size_t>(c < 0xC0 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4, text.size() - at);
+    const auto one = text.substr(at, length);
+    at += length;
+    if (c == ' ' || (c >= '\t' && c <= '\r') || one == "\u00A0" || one == "\u3000" || one == "\u202F" || one == "\u205F" ||
+        (one >= "\u2000" && one <= "\u200A") || one == "\u2028" || one == "\u2029") {
+      gap = !id.empty();
+    } else if (c >= 0x20 && c != 0x7F && one != "\u00AD" && one != "\u2060" && one != "\uFEFF" && !(one >= "\u200B" && one <= "\u200F")) {
+      if (gap) id += ' ';
+      gap = false;
+      id += one;
+    }
+  }
+  return id;
+}
+
 RowMapper::RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table)
-    : mapping_(mapping),
-      file_(table.sheet().empty() ? table.path().string() : fmt::format("{}: sheet \"{}\"", table.path().string(), table.sheet())),
-      stem_(table.path().stem().string()) {
+    : mapping_(mapping), role_(role), table_(table), stem_(table.path().stem().string()) {
   const auto& header = table.header();
-  check_mapping(mapping_, role, header, file_);
+  check_mapping(mapping_, role, header, where());
   for (const auto& field : fields_of(mapping_, role)) {
     if (field.column->empty()) continue;
     const auto at = std::find_if(header.begin(), header.end(), [&](const auto& name) { return lower(name) == lower(*field.column); });
     positions_[field.name] = static_cast<int>(at - header.begin());
   }
+}
+
+std::string RowMapper::where() const {
+  return table_.sheet().empty() ? table_.path().string() : fmt::format("{}: sheet \"{}\"", table_.path().string(), table_.sheet());
+}
+
+std::string RowMapper::id_of_place(const Row& row) const {
+  return row.sheet.empty() ? fmt::format("{}:{}", stem_, row.number) : fmt::format("{}:{}:{}", stem_, row.sheet, row.number);
+}
+
+std::string RowMapper::id_in(const Row& row, const char* field, const std::string& column) const {
+  auto id = bare_id(cell(row, field));
+  if (id.size() > kMostIdBytes)
+    throw RowError(row.number, row.cells, "{}: row {}, column \"{}\": an id of {} bytes; wanted {} at most", where(), row.number, column,
+                   id.size(), kMostIdBytes);
+  return id;
+}
+
+std::string RowMapper::ticket_id(std::span<const std::string> cells) const {
+  const auto at = positions_.find(role_ == TableRole::kTickets ? "id" : "ticket_id");
+  const bool is_one_line = cells.size() < 2 && table_.header().size() > 1;  // of JSON, not parted into cells
+  if (is_one_line || at == positions_.end() || static_cast<std::size_t>(at->second) >= cells.size()) return {};
+  auto id = bare_id(cells[static_cast<std::size_t>(at->second)]);
+  return id.size() > kMostIdBytes ? std::string() : id;
 }
 
 const std::string& RowMapper::cell(const Row& row, const char* field) const {
@@ -391,14 +290,15 @@ const std::string& RowMapper::cell(const Row& row, const char* field) const {
 
 std::string RowMapper::date(const std::string& text) {
   if (trim(text).empty()) return {};
-  auto date = read_date(text, mapping_.date_order);
-  if (!date) ++unread_dates_;
-  return date.value_or("");
+  const auto date = read_date(text, mapping_.date_order);
+  if (date && *date >= kFirstDate && *date < kEndOfDates) return *date;
+  ++unread_dates_;
+  return {};
 }
 
 Ticket RowMapper::ticket(const Row& row) {
   Ticket ticket;
-  ticket.id = mapping_.tickets.id.empty() ? fmt::format("{}:{}", stem_, row.number) : std::string(trim(cell(row, "id")));
+  ticket.id = mapping_.tickets.id.empty() ? id_of_place(row) : id_in(row, "id", mapping_.tickets.id);
   ticket.subject = cell(row, "subject");
   ticket.problem = cell(row, "problem");
   ticket.area = trim(cell(row, "area"));
@@ -420,7 +320,7 @@ Ticket RowMapper::ticket(const Row& row) {
         throw RowError(
             row.number, row.cells,
             "{}: row {}, column \"{}\": \"{}\" is no urgency; wanted {} to {}, or labels such as [mapping.urgency] \"{}\" = 3 in desk.toml",
-            file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), kMinUrgency, kMaxUrgency, urgency.substr(0, 60));
+            where(), row.number, mapping_.tickets.urgency, urgency.substr(0, 60), kMinUrgency, kMaxUrgency, urgency.substr(0, 60));
       }
       ticket.urgency = static_cast<int>(value);
     } else {
@@ -430,7 +330,7 @@ Ticket RowMapper::ticket(const Row& row) {
             row.number, row.cells,
             "{}: row {}, column \"{}\": the urgency \"{}\" is not in the mapping, which knows {}; write [mapping.urgency] \"{}\" = "
             "1 .. 5 into desk.toml",
-            file_, row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels),
+            where(), row.number, mapping_.tickets.urgency, urgency.substr(0, 60), known_labels(mapping_.urgency_labels),
             lower(urgency.substr(0, 60)));
       }
       ticket.urgency = found->second;
@@ -445,7 +345,7 @@ Ticket RowMapper::ticket(const Row& row) {
             row.number, row.cells,
             "{}: row {}, column \"{}\": the category \"{}\" is not in the mapping, which knows {}; write [mapping.category] \"{}\" "
             "= \"NAME\" into desk.toml",
-            file_, row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels),
+            where(), row.number, mapping_.tickets.category, category.substr(0, 60), known_labels(mapping_.category_labels),
             lower(category.substr(0, 60)));
       }
       ticket.category = found->second;
@@ -465,7 +365,7 @@ bool RowMapper::is_excluded(const Ticket& ticket) const {
 
 Activity RowMapper::activity(const Row& row) {
   return {.id = std::string(trim(cell(row, "id"))),
-          .ticket_id = std::string(trim(cell(row, "ticket_id"))),
+          .ticket_id = id_in(row, "ticket_id", mapping_.history.ticket_id),
           .user = std::string(trim(cell(row, "user"))),
           .short_text = std::string(trim(cell(row, "short_text"))),
           .created = date(cell(row, "created")),
@@ -477,17 +377,17 @@ Activity RowMapper::activity(const Row& row) {
 void RowMapper::read_activities(const Row& row, Ticket& ticket) {
   const auto& text = cell(row, "activities");
   if (trim(text).empty()) return;
-  const auto where = fmt::format("{}: row {}, column \"{}\"", file_, row.number, mapping_.activities);
+  const auto place = fmt::format("{}: row {}, column \"{}\"", where(), row.number, mapping_.activities);
   Json list;
   try {
-    list = parse_json(text, where);
+    list = parse_json(text, place);
   } catch (const Error& error) {
     throw RowError(row.number, row.cells, "{}", error.what());
   }
-  if (!list.is_array()) throw RowError(row.number, row.cells, "{}: holds a JSON {}; wanted an array of objects", where, list.type_name());
+  if (!list.is_array()) throw RowError(row.number, row.cells, "{}: holds a JSON {}; wanted an array of objects", place, list.type_name());
   for (const auto& object : list) {
     if (!object.is_object())
-      throw RowError(row.number, row.cells, "{}: holds a JSON {} among its activities; wanted objects", where, object.type_name());
+      throw RowError(row.number, row.cells, "{}: holds a JSON {} among its activities; wanted objects", place, object.type_name());
     const auto& keys = mapping_.history;
     ticket.activities.push_back({.id = text_of(object, keys.id),
                                  .ticket_id = ticket.id,

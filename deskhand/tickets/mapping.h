@@ -12,16 +12,15 @@
 #include <utility>
 #include <vector>
 
+#include "deskhand/tickets/date.h"
 #include "deskhand/tickets/table.h"
 #include "deskhand/tickets/ticket.h"
 
 namespace deskhand {
 
-enum class DateOrder { kDayFirst, kMonthFirst };  // of 03/04/2024; dates that start with the year need no choice
-
 // Column names as the header has them, compared without case and outer space. Empty: the export has no such column.
 struct TicketColumns {
-  std::string id;  // empty: file stem and row number, "export:17"
+  std::string id;  // empty: file stem and row number, "export:17"; of several sheets "export:March:17" from the second on
   std::string subject, problem, urgency, category, area, issue, solution, result, account_id, account, received, completed;
 };
 struct HistoryColumns {
@@ -63,32 +62,39 @@ void check_mapping(const ColumnMapping& mapping, TableRole role, const std::vect
 // The field that a column of the export is read as, "urgency"; "activities" for the JSON column; empty: nothing reads it.
 std::string field_of(const ColumnMapping& mapping, TableRole role, std::string_view column);
 
+// An id as all tables must have it to be the same: no blanks at its ends, one space for several inside, whichever of Unicode's they are;
+// nothing invisible.
+std::string bare_id(std::string_view text);
+inline constexpr std::size_t kMostIdBytes = 200;
+
 // Reads rows of one table by a mapping. Positions are looked up once; check_mapping is part of the constructor.
 class RowMapper {
  public:
-  RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table);
+  RowMapper(const ColumnMapping& mapping, TableRole role, const TableReader& table);  // borrows the table
   // Fields as exported, not cleaned; urgency and category through their labels, dates as ISO, activities from the JSON column if there is
   // one. Throws Error(kBadInput) naming file, row, column and value for a label that is not in the map. Dates that cannot be read are left
   // empty and counted.
   Ticket ticket(const Row& row);
+  std::string ticket_id(std::span<const std::string> cells) const;  // of a row that cannot be read, as far as it shows one; else empty
   Activity activity(const Row& row);
   bool is_excluded(const Ticket& ticket) const;  // by the mapping: its category or its id
   std::size_t unread_dates() const { return unread_dates_; }
 
  private:
+  std::string where() const;  // file and sheet
+  std::string id_of_place(const Row& row) const;
+  std::string id_in(const Row& row, const char* field, const std::string& column) const;  // throws RowError for one without measure
   const std::string& cell(const Row& row, const char* field) const;
   std::string date(const std::string& text);
   void read_activities(const Row& row, Ticket& ticket);
 
   ColumnMapping mapping_;
-  std::string file_, stem_;
+  TableRole role_;
+  const TableReader& table_;
+  std::string stem_;                      // of the file
   std::map<std::string, int> positions_;  // field name to column
   std::size_t unread_dates_ = 0;
 };
-
-// "14/03/2024 09:12", "14.3.24", "2024-03-14 09:12:51+01:00", "14 Mar 2024 9:12 PM" ... as ISO text; a day first that cannot be
-// (03/14/2024) is read the other way round, as pandas does. Nothing for what is no date.
-std::optional<std::string> read_date(std::string_view text, DateOrder order);
 
 // Insertions, deletions, substitutions and swaps of neighbours, each 1; over bytes, without case.
 std::size_t edit_distance(std::string_view a, std::string_view b);

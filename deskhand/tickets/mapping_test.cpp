@@ -27,24 +27,6 @@ ColumnMapping small_mapping() {
 
 }  // namespace
 
-TEST_CASE("dates are read day first, month first where the desk says so, and as what they can only be") {
-  const auto read = [](std::string_view text, DateOrder order = DateOrder::kDayFirst) { return read_date(text, order).value_or("none"); };
-  CHECK(read("03/04/2024") == "2024-04-03");
-  CHECK(read("03/04/2024", DateOrder::kMonthFirst) == "2024-03-04");
-  CHECK(read("03/14/2024 9:12 PM") == "2024-03-14T21:12:00");
-  CHECK(read("14.3.24") == "2024-03-14");
-  CHECK(read("14-Mar-2024 00:05") == "2024-03-14T00:05:00");
-  CHECK(read("Thu, 14 March 2024 12:00:01 AM") == "2024-03-14T00:00:01");
-  CHECK(read("Mar 14, 2024") == "2024-03-14");
-  CHECK(read("20240314") == "2024-03-14");
-  CHECK(read("2022-01-02 11:12:51+00:00") == "2022-01-02T11:12:51");
-  CHECK(read("2024-01-01 00:30:00 +0200") == "2023-12-31T22:30:00");
-  CHECK(read("2024-03-14T09:12:00.123Z") == "2024-03-14T09:12:00");
-  for (const char* text :
-       {"", "yesterday", "31/02/2024", "14/03/2024 25:00", "14/03/2024 later", "2024", "1/2", "99999999", "14/03/2024 09:12 +99:00"})
-    CHECK(read(text) == "none");
-}
-
 TEST_CASE("the edit distance counts insertions, deletions, substitutions and swaps, without case") {
   CHECK(edit_distance("URGENCYCODE", "urgencycode ") == 0);
   CHECK(edit_distance("PROBLEM", "PRBOLEM") == 1);
@@ -139,4 +121,47 @@ TEST_CASE("categories are merged without case and only where they are named; sin
   CHECK(mapper.is_excluded(tickets[0]));
   CHECK(mapper.is_excluded(tickets[1]));
   CHECK_FALSE(mapper.is_excluded(tickets[2]));
+}
+
+TEST_CASE("one id is one ticket, whichever blanks a program put around or into it; nothing invisible tells two apart") {
+  CHECK(bare_id(" 4711\u00A0\r\n") == "4711");
+  CHECK(bare_id("\uFEFFINC\u00A0 1\u200B") == "INC 1");
+  CHECK(bare_id("a\tb\n\u2003c") == "a b c");
+  CHECK(bare_id(std::string_view("a\0\x01\x7F\u00ADb", 7)) == "ab");
+  CHECK(bare_id("Größe-ﬀ-票") == "Größe-ﬀ-票");
+  CHECK(bare_id("\xE2\x80") == "\xE2\x80");  // cut inside a character
+  CHECK(bare_id(" \u3000 ").empty());
+}
+
+TEST_CASE("an id without measure spoils its row; absurd ones stay what they are") {
+  const TemporaryFolder folder;
+  const auto tickets =
+      read_tickets(folder, "id,text,urgency,kind,date\n1e308,a,1,,\n../../x,b,1,,\n=1+1,c,1,,\n\"a\nb\",d,1,,\n", small_mapping());
+  REQUIRE(tickets.size() == 4);
+  CHECK(tickets[0].id == "1e308");
+  CHECK(tickets[1].id == "../../x");
+  CHECK(tickets[2].id == "=1+1");
+  CHECK(tickets[3].id == "a b");
+  CHECK_THROWS_WITH_AS(read_tickets(folder, "id,text,urgency,kind,date\n" + std::string(400, '7') + ",a,1,,\n", small_mapping()),
+                       doctest::Contains("row 2, column \"id\": an id of 400 bytes; wanted 200 at most"), RowError);
+}
+
+TEST_CASE("a date no ticket can have is none, and is counted") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> dates = {"31.02.2024", "00.00.0000", "0001-01-01", "1900-01-01", "1970-01-01T00:00:00Z",
+                                          "31.12.9999", "-1",         "2958466",    "99991231",   "0000-01-01 00:00:00",
+                                          "29.02.2023", "2024-13-01"};
+  std::string text = "id,text,urgency,kind,date\n1,a,1,,29.02.2024\n";
+  for (const auto& date : dates) text += "2,b,1,," + date + "\n";
+  write_file_atomically(folder.path() / "export.csv", text);
+  const auto table = open_table(folder.path() / "export.csv");
+  RowMapper mapper(small_mapping(), TableRole::kTickets, *table);
+  Row row;
+  REQUIRE(table->next(row));
+  CHECK(mapper.ticket(row).received == "2024-02-29");
+  for (const auto& date : dates) {
+    REQUIRE(table->next(row));
+    CHECK_MESSAGE(mapper.ticket(row).received == "", date);
+  }
+  CHECK(mapper.unread_dates() == dates.size());
 }

@@ -2,7 +2,9 @@
 // are passed over. A row that is repeated comes as often as it says, if it has text; trailing repeats are how LibreOffice fills a sheet.
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
+#include <set>
 
 #include "deskhand/base/error.h"
 #include "deskhand/tickets/sheet_reader.h"
@@ -141,7 +143,7 @@ class OdsSheet final : public SheetSource {
 
   std::string text_of_cell() const {
     if (type_ == "date") {
-      auto text = value_.substr(0, value_.find('.'));
+      auto text = without_fraction(value_);
       return text.ends_with("T00:00:00") ? text.substr(0, 10) : text;
     }
     if (type_ == "time") return clock_of(value_);
@@ -185,9 +187,16 @@ class OdsBook final : public SheetBook {
     XmlReader xml(ZipPart(archive_, "content.xml", limits_));
     bool is_spreadsheet = false;
     int depth = 0;
+    std::string style;  // of tables; those with display="false" hide a sheet
+    std::set<std::string, std::less<>> hiding;
     xml.on_start = [&](std::string_view name, const XmlAttributes& attributes) {
       is_spreadsheet = is_spreadsheet || name == "spreadsheet";
-      if (name == "table" && ++depth == 1) names_.emplace_back(attributes["name"]);
+      if (name == "style") style = attributes["family"] == "table" ? attributes["name"] : std::string_view();
+      if (name == "table-properties" && attributes["display"] == "false" && !style.empty() && hiding.size() < 10000) hiding.insert(style);
+      if (name == "table" && ++depth == 1) {
+        names_.emplace_back(attributes["name"]);
+        hidden_.push_back(hiding.contains(attributes["style-name"]));
+      }
       if (names_.size() > 10000) throw Error(ExitCode::kTooLarge, "{}: more than 10000 sheets", xml.where());
     };
     xml.on_end = [&](std::string_view name) { depth -= name == "table"; };
@@ -198,12 +207,14 @@ class OdsBook final : public SheetBook {
   }
 
   const std::vector<std::string>& sheets() const override { return names_; }
+  bool is_hidden(std::size_t sheet) const override { return hidden_[sheet]; }
   std::unique_ptr<SheetSource> open(std::size_t sheet) override { return std::make_unique<OdsSheet>(archive_, sheet, limits_); }
 
  private:
   ZipArchive archive_;
   TableLimits limits_;
   std::vector<std::string> names_;
+  std::vector<bool> hidden_;
 };
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "deskhand/base/atomic_file.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
 #include "deskhand/base/json.h"
@@ -16,6 +15,7 @@
 #include "deskhand/base/progress.h"
 #include "deskhand/base/sha256.h"
 #include "deskhand/tickets/history.h"
+#include "deskhand/tickets/rejected_rows.h"
 #include "deskhand/tickets/staged_rows.h"
 
 namespace deskhand {
@@ -58,35 +58,6 @@ std::string sha256_of_export(const std::filesystem::path& path) {
   return sha256(all);
 }
 
-// Rows that could not be read, for a person to mend: file, row, why, and the cells as far as they were read.
-class RejectedRows {
- public:
-  explicit RejectedRows(const std::filesystem::path& path) : path_(path) {}
-  void put(const std::filesystem::path& file, const RowError& error) {
-    ++count_;
-    if (path_.empty()) return;
-    if (!out_) {
-      out_ = std::make_unique<AtomicFile>(path_);
-      out_->write("file,row,why,cells\r\n");
-    }
-    std::vector<std::string> cells{file.string(), std::to_string(error.row()), error.what()};
-    for (const auto& cell : error.cells()) cells.push_back(cell.substr(0, 2000));
-    for (auto& cell : cells) cell = without_formula(cell);
-    std::string line;
-    append_csv_row(line, cells);
-    out_->write(line);
-  }
-  std::int64_t count() const { return count_; }
-  void commit() {
-    if (out_) out_->commit();
-  }
-
- private:
-  std::filesystem::path path_;
-  std::unique_ptr<AtomicFile> out_;
-  std::int64_t count_ = 0;
-};
-
 class Preparation {
  public:
   Preparation(const PrepareSettings& settings, Database& database)
@@ -96,7 +67,7 @@ class Preparation {
         store_(database),
         writer_(database),
         pool_(settings.threads),
-        rejected_(settings.rejected_file) {}
+        rejected_(settings.rejected_file, settings.clean.redact) {}
 
   PrepareReport run() {
     Transaction transaction(database_);
@@ -150,7 +121,7 @@ class Preparation {
         }
       } catch (const RowError& error) {
         if (!settings_.skip_bad_rows) throw;
-        rejected_.put(path, error);
+        reject(path, mapper.ticket_id(error.cells()), error);
       }
       progress.advance();
     }
@@ -159,6 +130,25 @@ class Preparation {
     (role == TableRole::kTickets ? report_.ticket_rows : report_.history_rows) += file.rows;
     report_.unread_dates += static_cast<std::int64_t>(mapper.unread_dates());
     report_.files.push_back(std::move(file));
+  }
+
+  // What a forgotten ticket's row says is written nowhere, also where the row cannot be read.
+  void reject(const std::filesystem::path& file, const std::string& ticket_id, const RowError& error) {
+    const auto names_forgotten = [&](std::string_view cell) {
+      if (writer_.is_kept_away(bare_id(cell))) return true;
+      constexpr std::string_view kBetween = " \t\r\n\",;:|{}[]";  // a line of JSON
+      for (std::size_t at = cell.find_first_not_of(kBetween), words = 0; at < cell.size() && words < 64; ++words) {
+        const auto end = std::min(cell.find_first_of(kBetween, at), cell.size());
+        if (writer_.is_kept_away(cell.substr(at, end - at))) return true;
+        at = cell.find_first_not_of(kBetween, end);
+      }
+      return false;
+    };
+    if (ticket_id.empty() ? std::any_of(error.cells().begin(), error.cells().end(), names_forgotten) : writer_.is_kept_away(ticket_id)) {
+      ++report_.skipped["ticket that was forgotten"];
+      return;
+    }
+    rejected_.put(file, ticket_id, error);
   }
 
   // An earlier import's goes too.
@@ -299,6 +289,7 @@ class Preparation {
     report_.no_solution += ticket.solution.empty();
     report_.no_urgency += ticket.urgency == 0;
     report_.no_category += ticket.category.empty();
+    report_.completed_early += is_after(ticket.received, ticket.completed);
     report_.without_history += !joining.joined.query_from_history && !joining.joined.resolution_from_history;
     if (ticket.urgency) ++report_.urgencies[ticket.urgency];
     if (!ticket.category.empty()) ++report_.categories[ticket.category];
@@ -400,6 +391,7 @@ std::string PrepareReport::json() const {
   object["without_history"] = without_history;
   object["empty_activities"] = empty_activities;
   object["unread_dates"] = unread_dates;
+  object["completed_before_received"] = completed_early;
   object["unknown_tickets"] = unknown_tickets;
   object["urgencies"] = Json::object();
   for (const auto& [urgency, count] : urgencies) object["urgencies"][std::to_string(urgency)] = count;
@@ -427,8 +419,11 @@ std::string PrepareReport::text() const {
     out += fmt::format("{} tickets of earlier imports are not in these files and were kept; --missing remove takes them away\n", missing);
   out += fmt::format(
       "missing: {} subjects, {} problems, {} solutions, {} urgencies, {} categories; {} empty activities; {} dates that could not be "
-      "read\n",
+      "read or cannot be\n",
       no_subject, no_problem, no_solution, no_urgency, no_category, empty_activities, unread_dates);
+  if (completed_early)
+    out += fmt::format("{} tickets were completed before they were received: if days and months are swapped, change import.dates\n",
+                       completed_early);
   if (rejected) out += fmt::format("{} rows could not be read and were left out\n", rejected);
   for (const auto& [why, rows] : skipped) out += fmt::format("skipped: {} x {}\n", rows, why);
   if (unknown_tickets) out += fmt::format("the history names {} tickets that the ticket files lack\n", unknown_tickets);

@@ -57,6 +57,7 @@ struct PrepareReport {
   std::int64_t no_subject = 0, no_problem = 0, no_solution = 0, no_urgency = 0, no_category = 0;  // of `tickets`, before any fallback
   std::int64_t without_history = 0;                                          // query and resolution fell back to problem and solution
   std::int64_t empty_activities = 0, unread_dates = 0, unknown_tickets = 0;  // unknown_tickets: distinct ids in the history alone
+  std::int64_t completed_early = 0;                                          // before they were received
   std::map<int, std::int64_t> urgencies;
   std::map<std::string, std::int64_t> categories;
   CleanCounts cleaning;

@@ -339,3 +339,39 @@ TEST_CASE("what is left out is neither stored nor kept from an earlier import, a
   CHECK(prepare(settings, database).added == 1);
   CHECK(store.find("1")->activities.size() == 4);
 }
+
+TEST_CASE("the history is ordered and the query found by moments, whatever zones its steps were written in") {
+  const TemporaryFolder folder;
+  auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+  auto tickets = std::string(kTickets);
+  tickets.replace(tickets.find("14/03/2024,15/04/2024"), 21, "2024-03-14T08:00:00Z,2024-03-14T10:00:00+01:00");
+  auto settings = write_desk(folder, tickets,
+                             "TICKETID,TICKETACTIVITYID,USERID,SHORTDESC,CREATEDATE,ACTIVITYDESC,ACTIVITYTYPECODE,ACTIVITYTYPE\r\n"
+                             "1,13,M,,2024-03-14T09:55:00+01:00,Rollers cleaned.,NT,Note\r\n"
+                             "1,12,M,,2024-03-14T03:30:00-05:00,Asked to restart.,NT,Note\r\n"
+                             "1,11,C,,2024-03-14T13:45:00+05:30,The printer jams.,EI,E-mail in\r\n"
+                             "1,14,M,,2024-03-14T08:15:00Z,Noted at the same moment.,NT,Note\r\n");
+  const auto report = prepare(settings, database);
+  CHECK(report.unread_dates == 0);
+  CHECK(report.completed_early == 0);
+  const auto ticket = TicketStore(database).find("1");
+  REQUIRE(ticket);
+  CHECK(ticket->query == "The printer jams.");
+  CHECK(ticket->resolution == "Noted at the same moment. || Asked to restart. || Rollers cleaned.");
+  CHECK(ticket->activities[0].created == "2024-03-14T08:15:00Z[+05:30]");
+  CHECK(ticket->completed == "2024-03-14T09:00:00Z[+01:00]");
+  CHECK(ticket->activities[1].created == "2024-03-14T08:15:00Z");
+  CHECK(prepare(settings, database).unchanged == 2);
+}
+
+TEST_CASE("a ticket completed before it was received is kept, counted and said, and no step of it is its query") {
+  const TemporaryFolder folder;
+  auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+  auto tickets = std::string(kTickets);
+  tickets.replace(tickets.find("14/03/2024,15/04/2024"), 21, "14/03/2024,13/03/2024");
+  const auto report = prepare(write_desk(folder, tickets), database);
+  CHECK(report.completed_early == 1);
+  CHECK(report.text().find("1 tickets were completed before they were received") != std::string::npos);
+  CHECK(parse_json(report.json(), "report")["completed_before_received"] == 1);
+  CHECK(TicketStore(database).find("1")->query == "it jams");
+}

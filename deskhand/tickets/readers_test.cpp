@@ -1,5 +1,6 @@
 // Exports as desks really have them: spreadsheets with titles and merged names, mails, and rows that cannot be read.
 #include <doctest/doctest.h>
+#include <zip.h>
 
 #include <algorithm>
 
@@ -9,6 +10,7 @@
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/tickets/mail.h"
 #include "deskhand/tickets/prepare.h"
+#include "deskhand/tickets/rejected_rows.h"
 #include "tests/temporary_folder.h"
 
 using namespace deskhand;
@@ -62,6 +64,130 @@ TEST_CASE("the sheet with the wanted columns is taken, whatever stands before it
   CHECK(open_table(kGolden / "odfpy.ods", options)->sheet() == "Tickets");
   CHECK_THROWS_WITH_AS(open_table(kGolden / "odfpy.ods", {.sheet = "x"}), doctest::Contains("the workbook has \"Read me\", \"Tickets\""),
                        Error);
+}
+
+namespace {
+
+void write_zip(const fs::path& path, const std::vector<std::pair<std::string, std::string>>& parts) {
+  fs::remove(path);
+  int code = 0;
+  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE, &code);
+  REQUIRE(archive);
+  for (const auto& [name, content] : parts)
+    REQUIRE(zip_file_add(archive, name.c_str(), zip_source_buffer(archive, content.data(), content.size(), 0), ZIP_FL_OVERWRITE) >= 0);
+  REQUIRE(zip_close(archive) == 0);
+}
+
+struct OneSheet {
+  std::string name;
+  std::vector<Cells> rows;
+  bool is_hidden = false;
+};
+
+void write_xlsx(const fs::path& path, const std::vector<OneSheet>& sheets) {
+  std::string list, relations;
+  std::vector<std::pair<std::string, std::string>> parts;
+  for (std::size_t i = 0; i < sheets.size(); ++i) {
+    list += fmt::format("<sheet name='{}' {}r:id='r{}'/>", sheets[i].name, sheets[i].is_hidden ? "state='hidden' " : "", i);
+    relations += fmt::format("<Relationship Id='r{}' Type='t/worksheet' Target='s{}.xml'/>", i, i);
+    std::string rows;
+    for (const auto& row : sheets[i].rows) {
+      rows += "<row>";
+      for (const auto& cell : row) rows += "<c t='inlineStr'><is><t>" + cell + "</t></is></c>";
+      rows += "</row>";
+    }
+    parts.emplace_back(fmt::format("xl/s{}.xml", i), "<worksheet><sheetData>" + rows + "</sheetData></worksheet>");
+  }
+  parts.emplace_back("xl/workbook.xml", "<workbook xmlns:r='r'><sheets>" + list + "</sheets></workbook>");
+  parts.emplace_back("xl/_rels/workbook.xml.rels", "<Relationships>" + relations + "</Relationships>");
+  write_zip(path, parts);
+}
+
+void write_ods(const fs::path& path, const std::vector<OneSheet>& sheets) {
+  std::string tables;
+  for (const auto& sheet : sheets) {
+    tables += fmt::format("<table:table table:name='{}' table:style-name='ta{}'>", sheet.name, sheet.is_hidden ? 2 : 1);
+    for (const auto& row : sheet.rows) {
+      tables += "<table:table-row>";
+      for (const auto& cell : row)
+        tables += "<table:table-cell office:value-type='string'><text:p>" + cell + "</text:p></table:table-cell>";
+      tables += "</table:table-row>";
+    }
+    tables += "</table:table>";
+  }
+  write_zip(
+      path,
+      {{"content.xml",
+        "<office:document-content xmlns:office='o' xmlns:table='t' xmlns:text='x' xmlns:style='s'><office:automatic-styles><style:style "
+        "style:name='ta1' style:family='table'><style:table-properties table:display='true'/></style:style><style:style style:name='ta2' "
+        "style:family='table'><style:table-properties table:display='false'/></style:style></office:automatic-styles><office:body>"
+        "<office:spreadsheet>" +
+            tables + "</office:spreadsheet></office:body></office:document-content>"}});
+}
+
+}  // namespace
+
+TEST_CASE("sheets with the same columns are one table, in whatever order the columns stand; others, and hidden ones, are named") {
+  const std::vector<OneSheet> sheets = {{"Read me", {{"Exported by hand"}}},
+                                        {"January", {{"id", "text", "kind"}, {"1", "a", "x"}, {"2", "b", "y"}}},
+                                        {"February", {{"Report of February"}, {"KIND", "id ", "Text"}, {"z", "3", "c"}}},
+                                        {"Old", {{"id", "text", "kind"}, {"9", "old", "x"}}, true},
+                                        {"March", {{"id", "text", "kind", "mood"}, {"4", "d", "x", "good"}}},
+                                        {"April", {{"id", "text", "kind"}, {"5", "e", "y"}}}};
+  const TemporaryFolder folder;
+  write_xlsx(folder.path() / "book.xlsx", sheets);
+  write_ods(folder.path() / "book.ods", sheets);
+  for (const std::string name : {"book.xlsx", "book.ods"}) {
+    CAPTURE(name);
+    TableOptions options;
+    options.columns = {"ID", "text"};
+    const auto table = open_table(folder.path() / name, options);
+    CHECK(table->header() == Cells{"id", "text", "kind"});
+    std::string seen;
+    double share = 0;
+    for (Row row; table->next(row);) {
+      seen += fmt::format("{}{}{}{}@{} ", row.sheet, row.cells[0], row.cells[1], row.cells[2], row.number);
+      CHECK(table->share_read() >= share);
+      share = table->share_read();
+    }
+    CHECK(seen == "1ax@2 2by@3 February3cz@3 April5ey@2 ");
+    CHECK(table->description().find(
+              "sheets \"January\", \"February\", \"April\" of 6 as one table, not read since hidden: \"Old\", not read since "
+              "other columns stand beside those wanted: \"March\"") != std::string::npos);
+    CHECK(read_all(*open_table(folder.path() / name, {.sheet = "Old"})).at(0).cells == Cells{"9", "old", "x"});
+    CHECK(read_all(*open_table(folder.path() / name, {.sheet = "January"})).size() == 2);
+  }
+}
+
+TEST_CASE("a hidden sheet is read where no visible one has the columns") {
+  const TemporaryFolder folder;
+  const std::vector<OneSheet> sheets = {{"Pivot", {{"month", "count", "share"}, {"1", "2", "3"}}},
+                                        {"Data", {{"id", "text", "kind"}, {"1", "a", "x"}}, true}};
+  write_xlsx(folder.path() / "book.xlsx", sheets);
+  write_ods(folder.path() / "book.ods", sheets);
+  for (const std::string name : {"book.xlsx", "book.ods"}) {
+    TableOptions options;
+    CHECK(open_table(folder.path() / name, options)->sheet() == "Pivot");
+    options.columns = {"text"};
+    CHECK(open_table(folder.path() / name, options)->sheet() == "Data");
+  }
+}
+
+TEST_CASE("tickets without ids of their own are told apart by file, sheet and row, and a bad cell is named with its sheet") {
+  const TemporaryFolder folder;
+  write_xlsx(folder.path() / "book.xlsx", {{"A", {{"text", "urgency", "kind"}, {"one", "1", "x"}}},
+                                           {"B", {{"text", "urgency", "kind"}, {"two", "2", "x"}, {"three", "high", "x"}}}});
+  ColumnMapping mapping;
+  mapping.tickets = {.problem = "text", .urgency = "urgency"};
+  const auto table = open_table(folder.path() / "book.xlsx");
+  RowMapper mapper(mapping, TableRole::kTickets, *table);
+  Row row;
+  REQUIRE(table->next(row));
+  CHECK(mapper.ticket(row).id == "book:2");
+  REQUIRE(table->next(row));
+  CHECK(mapper.ticket(row).id == "book:B:2");
+  REQUIRE(table->next(row));
+  CHECK_THROWS_WITH_AS(mapper.ticket(row), doctest::Contains("sheet \"B\": row 3, column \"urgency\": \"high\""), RowError);
 }
 
 TEST_CASE("column names of CSV are found under lines of a title") {
@@ -128,6 +254,67 @@ TEST_CASE("bad rows are skipped when asked, and written to a file with the reaso
   CHECK(rejected.find("has 4 fields, the header 3") != std::string::npos);
 }
 
+TEST_CASE(
+    "what is written of bad rows names nobody, and can be forgotten by the ticket's id; a forgotten ticket's row is not written again") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder.path() / "t.csv",
+                        "id,text,urgency\n1,fine,3\n2,\"Regards, Zwentibold "
+                        "Quitzow\",zwentibold@quitzow.example\n3,zibbelquark,too,many\n4,\"ticket 3 again\",9\n"
+                        "33,other,too,many\n");
+  PrepareSettings settings;
+  settings.ticket_files = {folder.path() / "t.csv"};
+  settings.mapping.tickets = {.id = "id", .problem = "text", .urgency = "urgency"};
+  settings.clean.redact = RedactSettings::all();
+  settings.quiet = true;
+  settings.skip_bad_rows = true;
+  settings.rejected_file = folder.path() / "rejected.csv";
+  auto database = open_desk_database(folder.path() / "desk.db", Database::Mode::kCreate);
+  CHECK(prepare(settings, database).rejected == 4);
+  const auto written = read_text_file(settings.rejected_file);
+  CHECK(written.find("Quitzow") == std::string::npos);
+  CHECK(written.find("quitzow") == std::string::npos);
+  CHECK(written.find("[NAME_1]") != std::string::npos);
+  CHECK(written.find("\"[EMAIL_1]\"\" is no urgency") != std::string::npos);
+
+  using Found = std::map<std::string, std::int64_t>;
+  CHECK(drop_rejected(settings.rejected_file, Cells{"3", "5"}, true) == Found{{"3", 1}});
+  CHECK(read_text_file(settings.rejected_file) == written);
+  CHECK(drop_rejected(settings.rejected_file, Cells{"3", "5"}, false) == Found{{"3", 1}});
+  const auto left = read_text_file(settings.rejected_file);
+  CHECK(left.find("zibbelquark") == std::string::npos);
+  CHECK(left.find("33 | other") != std::string::npos);
+  CHECK(left.find("ticket 3 again") != std::string::npos);  // another ticket's row
+  CHECK(drop_rejected(settings.rejected_file, Cells{"3"}, false).empty());
+  CHECK(drop_rejected(folder.path() / "none.csv", Cells{"3"}, false).empty());
+  CHECK(drop_rejected(folder.path() / "t.csv", Cells{"3"}, false).empty());  // none of ours
+
+  TicketWriter(database).keep_away("3");
+  const auto again = prepare(settings, database);
+  CHECK(again.rejected == 3);
+  CHECK(again.skipped.at("ticket that was forgotten") == 1);
+  CHECK(read_text_file(settings.rejected_file).find("zibbelquark") == std::string::npos);
+}
+
+TEST_CASE("a row of JSON that cannot be read is found by the id that stands in it") {
+  const TemporaryFolder folder;
+  write_file_atomically(
+      folder.path() / "t.jsonl",
+      "{\"id\": \"A-1\", \"text\": \"fine\"}\n{\"id\": \"A-2\", \"text\": \"zibbelquark\n{\"id\": \"A-22\", \"text\": \"other\n");
+  PrepareSettings settings;
+  settings.ticket_files = {folder.path() / "t.jsonl"};
+  settings.mapping.tickets = {.id = "id", .problem = "text"};
+  settings.quiet = true;
+  settings.skip_bad_rows = true;
+  settings.rejected_file = folder.path() / "rejected.csv";
+  auto database = open_desk_database(folder.path() / "desk.db", Database::Mode::kCreate);
+  CHECK(prepare(settings, database).rejected == 2);
+  CHECK(drop_rejected(settings.rejected_file, Cells{"A-2"}, false) == std::map<std::string, std::int64_t>{{"A-2", 1}});
+  CHECK(read_text_file(settings.rejected_file).find("zibbelquark") == std::string::npos);
+  TicketWriter(database).keep_away("A-2");
+  CHECK(prepare(settings, database).rejected == 1);
+  CHECK(read_text_file(settings.rejected_file).find("zibbelquark") == std::string::npos);
+}
+
 TEST_CASE("what a spreadsheet program would run is written as text, numbers stay") {
   CHECK(without_formula("=1+1") == "'=1+1");
   CHECK(without_formula("@SUM(A1)") == "'@SUM(A1)");
@@ -150,7 +337,7 @@ TEST_CASE("a mail gives who, when, about what, and its text whatever its coding"
       "Content-Transfer-Encoding: base64\r\n\r\nJVBERg==\r\n--one--\r\n");
   CHECK(mail.from == "Jörg Müller <j@x.de>");
   CHECK(mail.subject == "Drucker klemmt");
-  CHECK(mail.date == "2024-03-14T08:12:51");
+  CHECK(mail.date == "2024-03-14T08:12:51Z[+01:00]");
   CHECK(mail.id == "a@x");
   CHECK(mail.refers == Cells{"c@x", "b@x", "b@x"});
   CHECK(mail.text == "Grüße an alle\r\n");

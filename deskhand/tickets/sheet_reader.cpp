@@ -52,6 +52,19 @@ bool completes(const SheetRow& upper, const SheetRow& lower) {
   return gaps > 0;
 }
 
+std::string lower(std::string_view text) {
+  std::string out(trim(text));
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  return out;
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string list;
+  for (const auto& name : names) list += (list.empty() ? "\"" : ", \"") + name + "\"";
+  return list;
+}
+
 class HeadedTable final : public TableReader {
  public:
   HeadedTable(const std::filesystem::path& path, std::unique_ptr<SheetBook> book, const TableOptions& options, std::string kind)
@@ -60,37 +73,48 @@ class HeadedTable final : public TableReader {
     if (names.empty()) throw Error(ExitCode::kBadInput, "{}: the {} has no sheet with cells", path.string(), kind_);
     if (!options.sheet.empty()) {
       const auto found = std::find(names.begin(), names.end(), options.sheet);
-      if (found == names.end()) {
-        std::string list;
-        for (const auto& name : names) list += (list.empty() ? "\"" : ", \"") + name + "\"";
-        throw Error(ExitCode::kBadInput, "{}: no sheet \"{}\"; the workbook has {}", path.string(), options.sheet, list);
-      }
-      begin(static_cast<std::size_t>(found - names.begin()));
+      if (found == names.end())
+        throw Error(ExitCode::kBadInput, "{}: no sheet \"{}\"; the workbook has {}", path.string(), options.sheet, quoted_list(names));
+      sheets_ = {static_cast<std::size_t>(found - names.begin())};
     } else {
       choose(options.columns);
     }
-    if (ready_.empty() && header_.empty())
+    at_ = look(sheets_.front());
+    header_ = at_.header;
+    columns_ = columns_of(at_.header);
+    if (at_.ready.empty() && header_.empty())
       throw Error(ExitCode::kBadInput, "{}: the sheet \"{}\" is empty; wanted column names in its first row", path.string(), sheet());
+    header_row_ = at_.header_row;
+    has_upper_ = at_.has_upper;
   }
 
   const std::vector<std::string>& header() const override { return header_; }
-  std::string sheet() const override { return book_->sheets()[chosen_]; }
-  double share_read() const override { return source_->share_read(); }
+  std::string sheet() const override { return book_->sheets()[at_.index]; }
+  double share_read() const override {
+    return (static_cast<double>(done_) + at_.source->share_read()) / static_cast<double>(sheets_.size());
+  }
 
   bool next(Row& row) override {
     SheetRow sparse;
-    if (!ready_.empty()) {
-      sparse = std::move(ready_.front());
-      ready_.pop_front();
-    } else if (!source_->next(sparse)) {
-      return false;
+    for (;;) {
+      if (!at_.ready.empty()) {
+        sparse = std::move(at_.ready.front());
+        at_.ready.pop_front();
+        break;
+      }
+      if (at_.source->next(sparse)) break;
+      if (done_ + 1 >= sheets_.size()) return false;
+      at_ = {};  // its archive must not be read from while another sheet is opened
+      at_ = look(sheets_[++done_]);
+      columns_ = columns_of(at_.header);
     }
     hidden_ += sparse.is_hidden;
     row.number = sparse.number;
+    row.sheet = done_ == 0 ? std::string() : sheet();
     row.cells.resize(header_.size());
     for (auto& cell : row.cells) cell.clear();
     for (auto& [column, text] : sparse.cells)
-      if (column < row.cells.size()) row.cells[column].swap(text);
+      if (column < columns_.size() && columns_[column] < row.cells.size()) row.cells[columns_[column]].swap(text);
     if (!sparse.fault.empty()) {
       throw RowError(sparse.number, row.cells, "{}: sheet \"{}\", row {}, column {}: {}", path_.string(), sheet(), sparse.number,
                      sparse.fault_column + 1, sparse.fault);
@@ -99,83 +123,129 @@ class HeadedTable final : public TableReader {
   }
 
   std::string description() const override {
-    auto text = fmt::format("{}, sheet \"{}\"", kind_, sheet());
+    std::vector<std::string> names;
+    for (const auto index : sheets_) names.push_back(book_->sheets()[index]);
+    auto text = fmt::format("{}, sheet{} {}", kind_, names.size() > 1 ? "s" : "", quoted_list(names));
     if (book_->sheets().size() > 1) text += fmt::format(" of {}", book_->sheets().size());
+    if (names.size() > 1) text += " as one table";
     if (header_row_ > 1) text += fmt::format(", column names in row {}", header_row_);
     if (has_upper_) text += " and the one above";
     if (hidden_) text += fmt::format(", {} hidden rows read too", hidden_);
+    if (!hidden_sheets_.empty()) text += fmt::format(", not read since hidden: {}", quoted_list(hidden_sheets_));
+    if (!unlike_sheets_.empty())
+      text += fmt::format(", not read since other columns stand beside those wanted: {}", quoted_list(unlike_sheets_));
+    if (book_->sheets().size() > kMostSheets) text += fmt::format(", the first {} looked at", kMostSheets);
     return text;
   }
 
  private:
+  static constexpr std::size_t kMostSheets = 100;
+
+  struct Sheet {  // being read
+    std::size_t index = 0;
+    std::unique_ptr<SheetSource> source;
+    std::vector<std::string> header;
+    std::int64_t header_row = 1;
+    bool has_upper = false;
+    std::deque<SheetRow> ready;  // read while looking for the header
+  };
+
   // Reads the first rows of a sheet and finds its column names.
-  void begin(std::size_t sheet) {
-    chosen_ = sheet;
-    source_ = book_->open(sheet);
-    ready_.clear();
-    header_.clear();
+  Sheet look(std::size_t index) const {
+    Sheet sheet{.index = index, .source = book_->open(index), .header = {}, .ready = {}};
     std::vector<SheetRow> rows;
     SheetRow row;
-    while (rows.size() < kLookRows && source_->next(row)) {
+    while (rows.size() < kLookRows && sheet.source->next(row)) {
       if (!row.fault.empty() && rows.empty())
-        throw Error(ExitCode::kBadInput, "{}: sheet \"{}\", row {}, column {}: {}", path_.string(), this->sheet(), row.number,
+        throw Error(ExitCode::kBadInput, "{}: sheet \"{}\", row {}, column {}: {}", path_.string(), book_->sheets()[index], row.number,
                     row.fault_column + 1, row.fault);
       rows.push_back(std::move(row));
       row = {};
     }
-    if (rows.empty()) return;
+    if (rows.empty()) return sheet;
     auto place = find_header(rows, true);
     std::vector<Merge> merges;
     if (place.has_upper) {  // what looks like two lines of names is believed only if a name is merged over columns
-      merges = source_->merges_above(rows[place.row].number);
+      merges = sheet.source->merges_above(rows[place.row].number);
       const auto upper = rows[place.row - 1].number;
       const bool is_merged = std::any_of(merges.begin(), merges.end(), [&](const Merge& merge) {
         return merge.first_row <= upper && upper <= merge.last_row && merge.last_column > merge.first_column;
       });
       if (!is_merged) place = find_header(rows, false);
     }
-    header_ = header_names(rows, place, merges);
-    header_row_ = rows[place.row].number;
-    has_upper_ = place.has_upper;
-    for (std::size_t i = place.row + 1; i < rows.size(); ++i) ready_.push_back(std::move(rows[i]));
+    sheet.header = header_names(rows, place, merges);
+    sheet.header_row = rows[place.row].number;
+    sheet.has_upper = place.has_upper;
+    for (std::size_t i = place.row + 1; i < rows.size(); ++i) sheet.ready.push_back(std::move(rows[i]));
+    return sheet;
   }
 
+  // The best sheet, and the visible ones behind it that have the very same columns, in whatever order. A hidden sheet is taken only where
+  // no visible one does.
   void choose(const std::vector<std::string>& wanted) {
-    std::size_t best = 0;
-    int best_score = -1;
-    for (std::size_t i = 0; i < book_->sheets().size(); ++i) {
-      begin(i);
-      const auto named = std::count_if(header_.begin(), header_.end(), [](const auto& name) { return !name.empty(); });
+    const auto count = std::min(book_->sheets().size(), kMostSheets);
+    std::vector<std::vector<std::string>> names(count);  // sorted
+    std::vector<int> scores(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const auto& name : look(i).header)
+        if (!name.empty()) names[i].push_back(lower(name));
+      std::sort(names[i].begin(), names[i].end());
       const bool has_all = !wanted.empty() && std::all_of(wanted.begin(), wanted.end(), [&](const auto& column) {
-        return std::any_of(header_.begin(), header_.end(), [&](const auto& name) { return same_name(name, column); });
+        return std::binary_search(names[i].begin(), names[i].end(), lower(column));
       });
-      const int score = has_all ? 3 : named >= 3 ? 2 : named > 0 ? 1 : 0;
-      if (score > best_score) best_score = score, best = i;
-      if (score == 3 || (score == 2 && wanted.empty())) return;
+      const auto named = names[i].size();
+      scores[i] = 2 * (has_all ? 3 : named >= 3 ? 2 : named > 0 ? 1 : 0) + !book_->is_hidden(i);
     }
-    if (best != chosen_) begin(best);
+    const auto best = static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+    sheets_ = {best};
+    if (names[best].empty()) return;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i == best || scores[i] / 2 != scores[best] / 2) continue;
+      const auto& name = book_->sheets()[i];
+      const bool is_like = names[i] == names[best];
+      if (book_->is_hidden(i)) {
+        if (is_like) hidden_sheets_.push_back(name);
+      } else if (is_like) {
+        sheets_.push_back(i);
+      } else if (scores[i] / 2 == 3) {
+        unlike_sheets_.push_back(name);
+      }
+    }
   }
 
-  static bool same_name(std::string_view a, std::string_view b) {
-    a = trim(a), b = trim(b);
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-             const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-             return lower(x) == lower(y);
-           });
+  // Where the columns of a sheet stand in the table: by name, the second of one name as the second.
+  std::vector<std::size_t> columns_of(const std::vector<std::string>& names) const {
+    std::vector<std::size_t> columns(names.size(), header_.size());
+    std::vector<bool> taken(header_.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      for (std::size_t to = 0; to < header_.size() && !names[i].empty(); ++to) {
+        if (taken[to] || lower(header_[to]) != lower(names[i])) continue;
+        columns[i] = to;
+        taken[to] = true;
+        break;
+      }
+    }
+    return columns;
   }
 
   TableLimits limits_;
   std::string kind_;
   std::unique_ptr<SheetBook> book_;
-  std::unique_ptr<SheetSource> source_;
-  std::size_t chosen_ = 0;
-  std::vector<std::string> header_;
+  Sheet at_;
+  std::vector<std::size_t> sheets_, columns_;  // read as one table, in order; where each column of the one being read stands in it
+  std::size_t done_ = 0;                       // of sheets_
+  std::vector<std::string> header_, hidden_sheets_, unlike_sheets_;
   std::int64_t header_row_ = 1, hidden_ = 0;
   bool has_upper_ = false;
-  std::deque<SheetRow> ready_;  // read while looking for the header
 };
 
 }  // namespace
+
+std::string without_fraction(std::string_view date) {
+  std::string text(date.substr(0, date.find('.')));
+  if (const auto rest = date.find_first_not_of("0123456789", text.size() + 1); rest != date.npos) text += date.substr(rest);
+  return text;
+}
 
 HeaderPlace find_header(std::span<const SheetRow> rows, bool may_be_merged) {
   if (rows.empty()) return {};

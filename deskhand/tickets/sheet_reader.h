@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct Merge {
   std::size_t first_column, last_column;
 };
 
+// "2024-03-14T09:12:00.000+01:00" without the fraction of the second.
+std::string without_fraction(std::string_view date);
+
 class SheetSource {  // one sheet, read once from top to bottom
  public:
   virtual ~SheetSource() = default;
@@ -40,6 +44,8 @@ class SheetBook {  // a workbook
  public:
   virtual ~SheetBook() = default;
   virtual const std::vector<std::string>& sheets() const = 0;
+  virtual bool is_hidden(std::size_t sheet) const = 0;
+  // One at a time: the one before must be gone.
   virtual std::unique_ptr<SheetSource> open(std::size_t sheet) = 0;
 };
 
@@ -53,8 +59,9 @@ HeaderPlace find_header(std::span<const SheetRow> rows, bool may_be_merged);
 // The names, trimmed; "Customer Name" where "Customer" stands merged above "Name".
 std::vector<std::string> header_names(std::span<const SheetRow> rows, HeaderPlace place, std::span<const Merge> merges);
 
-// Chooses the sheet: the one that options.sheet names, else the first that has all columns of options.columns, else the first with three
-// named columns, else the first with text.
+// The sheet that options.sheet names; else the first that has all columns of options.columns, else the first with three named columns, else
+// the first with text, and with it, as one table, every sheet that has the same columns. Visible sheets come before hidden ones, which are
+// read only if no visible one fits.
 std::unique_ptr<TableReader> read_sheets(const std::filesystem::path& path, std::unique_ptr<SheetBook> book, const TableOptions& options,
                                          const std::string& kind);
 

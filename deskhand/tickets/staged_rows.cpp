@@ -34,7 +34,7 @@ StagedRows::StagedRows(Database& database)
                            "completed FROM temp.staged_tickets WHERE id = ?1")),
       activities_(
           database.prepare("SELECT id, user, short_text, created, text, type_code, type FROM temp.staged_activities WHERE ticket_id = "
-                           "?1 ORDER BY created = '', created, sequence")) {}
+                           "?1 ORDER BY created = '', substr(created, 1, 19), sequence")) {}  // moment_of(created)
 
 StagedRows::~StagedRows() {
   for (Statement* statement : {&put_ticket_, &put_activity_, &drop_, &ticket_, &activities_}) statement->reset();

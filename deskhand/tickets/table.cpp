@@ -57,9 +57,13 @@ std::unique_ptr<TableReader> open_table(const std::filesystem::path& path, const
   auto start = text.substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
   start.remove_prefix(std::min(start.find_first_not_of(" \t\r\n"), start.size()));
   for (const auto& foreign : kForeign) {
-    if (start.starts_with(foreign.bytes))
-      throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails", path.string(),
-                  foreign.what);
+    if (!start.starts_with(foreign.bytes)) continue;
+    const bool is_2003 = start.substr(0, 4096).find("urn:schemas-microsoft-com:office:spreadsheet") != start.npos;
+    if (is_2003)  // SAP and others name it .xls
+      throw Error(ExitCode::kBadInput, "{}: this is an XML spreadsheet of 2003; open it in Excel or LibreOffice and save it as .xlsx",
+                  path.string());
+    throw Error(ExitCode::kBadInput, "{}: this is {}; wanted a workbook (.xlsx, .ods), CSV, JSON lines or mails", path.string(),
+                foreign.what);
   }
   if (is_mail(start)) return open_mails(path, options);
   if (start.starts_with('{')) return open_jsonl(path, options);

@@ -1,6 +1,7 @@
 // Rows of a spreadsheet, a CSV file, JSON lines or mails, one at a time, whatever the file's size. The kind is told by the contents, never
 // by the suffix. Every cell comes as UTF-8 text; a file that lies, is cut or would fill the memory ends in an Error that names file and
-// row. Column names may stand under a title, over two lines or in merged cells; hidden rows are read and counted. Left out: xls and xlsb
+// row. Column names may stand under a title, over two lines or in merged cells; sheets of the same columns are one table; hidden rows are
+// read and counted, hidden sheets are not. Left out: xls and xlsb
 // (named as such), formulas (their saved values are read), styles.
 #pragma once
 #include <cstddef>
@@ -19,6 +20,7 @@ namespace deskhand {
 struct Row {
   std::int64_t number = 0;         // as a person counts: the spreadsheet's row, the CSV record with the header as 1, the line of JSON lines
   std::vector<std::string> cells;  // as many as the header has names
+  std::string sheet;               // where several are read as one table; empty for the first
 };
 
 struct TableLimits {
@@ -31,7 +33,7 @@ struct TableLimits {
 };
 
 struct TableOptions {
-  std::string sheet;                      // of a workbook; empty: the first that has `columns`, else the first with three named columns
+  std::string sheet;                      // of a workbook; empty: those that have `columns`, else those like the first with three names
   std::vector<std::string> columns = {};  // that the table should have, for the choice of the sheet
   char delimiter = 0;                     // of CSV; 0: found among , ; tab |
   std::string encoding;                   // of CSV, an ICU name; empty: byte order mark, then a check for UTF-8, then a guess
@@ -58,7 +60,7 @@ class TableReader {
   virtual const std::vector<std::string>& header() const = 0;  // trimmed; a column without a name has an empty one
   virtual bool next(Row& row) = 0;                             // false at the end; rows without any text are passed over
   virtual std::string description() const = 0;                 // "CSV, windows-1252, delimiter ';'" or "workbook, sheet 'Tickets'"
-  virtual std::string sheet() const { return {}; }             // of a workbook
+  virtual std::string sheet() const { return {}; }             // of a workbook: that of the last row
   virtual double share_read() const = 0;                       // 0..1, for progress
 
   const std::filesystem::path& path() const { return path_; }

@@ -129,7 +129,7 @@ TEST_CASE("booleans, errors, saved formula values, ISO dates, durations and spar
            "<numFmts><numFmt numFmtId='170' formatCode='[$-407]d. mmm yyyy;@'/></numFmts><cellStyleXfs><xf numFmtId='14'/></cellStyleXfs>"
            "<cellXfs><xf numFmtId='0'/><xf numFmtId='46'/><xf numFmtId='170'/></cellXfs>",
        .properties = "<workbookPr date1904='1'/>"});
-  CHECK(cells_of(*table) == Rows{{"true", "#N/A", "sum", "2024-03-14T09:12:00", "", "36:00:00"}, {"", "", "", "", "", "1904-01-03"}});
+  CHECK(cells_of(*table) == Rows{{"true", "#N/A", "sum", "2024-03-14T09:12:00Z", "", "36:00:00"}, {"", "", "", "", "", "1904-01-03"}});
 }
 
 TEST_CASE("a number format shows a date only if its first section holds one outside quotes and brackets") {

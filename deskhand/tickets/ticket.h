@@ -1,5 +1,5 @@
-// The record everything else speaks of: a closed ticket with its history. All texts are UTF-8; dates are ISO 8601 ("2024-03-14T09:12:00" or
-// "2024-03-14"), in UTC where the export named an offset and as written where it did not; empty where the export has none.
+// The record everything else speaks of: a closed ticket with its history. All texts are UTF-8; dates are as date.h has
+// them: text that sorts, the moment in UTC with its offset where the export named one; empty where the export has none.
 #pragma once
 #include <cstdint>
 #include <string>

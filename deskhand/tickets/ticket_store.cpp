@@ -64,8 +64,8 @@ Ticket ticket_of(const Statement& row) {
 }
 
 constexpr const char* kActivities =
-    "SELECT id, user, short_text, created, text, type_code, type FROM activities WHERE ticket_id = ?1 ORDER BY created = '', created, "
-    "sequence";
+    "SELECT id, user, short_text, created, text, type_code, type FROM activities WHERE ticket_id = ?1 ORDER BY created = '', "
+    "substr(created, 1, 19), sequence";  // moment_of(created)
 
 void read_activities(Statement& query, Ticket& ticket) {
   query.reset();

@@ -110,6 +110,7 @@ class SharedStrings {
 
 struct Sheet {
   std::string name, part;
+  bool is_hidden = false;
 };
 
 struct Workbook {
@@ -120,7 +121,8 @@ struct Workbook {
 };
 
 // A relationship's target, seen from the part that names it.
-std::string resolve(const std::string& from, std::string_view target) {
+std::string resolve(const std::string& from, std::string target) {
+  std::replace(target.begin(), target.end(), '\\', '/');
   std::filesystem::path path =
       target.starts_with('/') ? std::filesystem::path(target.substr(1)) : std::filesystem::path(from).parent_path() / target;
   return path.lexically_normal().generic_string();
@@ -140,7 +142,7 @@ std::vector<Relation> relations_of(const ZipArchive& archive, const std::string&
     if (element != "Relationship" || attributes["TargetMode"] == "External") return;
     const std::string_view type = attributes["Type"];
     relations.push_back(
-        {std::string(attributes["Id"]), std::string(type.substr(type.rfind('/') + 1)), resolve(part, attributes["Target"])});
+        {std::string(attributes["Id"]), std::string(type.substr(type.rfind('/') + 1)), resolve(part, std::string(attributes["Target"]))});
     if (relations.size() > 100000) throw Error(ExitCode::kTooLarge, "{}: more than 100000 relations", xml.where());
   };
   xml.all();
@@ -166,12 +168,15 @@ Workbook read_workbook(const ZipArchive& archive, const TableLimits& limits) {
     if (relation.type == "sharedStrings") book.shared_strings = relation.target;
     if (relation.type == "styles") book.styles = relation.target;
   }
+  std::set<std::string> seen;
   XmlReader xml(ZipPart(archive, book.part, limits));
   xml.on_start = [&](std::string_view element, const XmlAttributes& attributes) {
     if (element == "workbookPr") book.from_1904 = attributes["date1904"] == "1" || attributes["date1904"] == "true";
     if (element != "sheet") return;
     const auto found = worksheet_of.find(std::string(attributes["id"]));  // chart sheets have no rows
-    if (found != worksheet_of.end()) book.sheets.push_back({std::string(attributes["name"]), found->second});
+    if (found == worksheet_of.end() || !seen.insert(found->second).second) return;
+    const auto state = attributes["state"];
+    book.sheets.push_back({std::string(attributes["name"]), found->second, state == "hidden" || state == "veryHidden"});
   };
   xml.all();
   if (book.sheets.empty()) throw Error(ExitCode::kBadInput, "{}: the workbook has no sheet with cells", path.string());
@@ -247,6 +252,9 @@ class XlsxSheet final : public SheetSource {
   double share_read() const override { return xml_.share_read(); }
 
  private:
+  static bool before(const std::pair<std::size_t, std::string>& a, const std::pair<std::size_t, std::string>& b) {
+    return a.first < b.first;
+  }
   static std::size_t column_in(std::string_view reference) {  // from 1; 0: none
     std::size_t column = 0;
     for (const char c : reference) {
@@ -323,6 +331,7 @@ class XlsxSheet final : public SheetSource {
     } else if (name == "row" && in_row_) {
       in_row_ = false;
       last_row_ = row_.number;
+      if (!std::is_sorted(row_.cells.begin(), row_.cells.end(), before)) std::stable_sort(row_.cells.begin(), row_.cells.end(), before);
       if (!row_.cells.empty() || !row_.fault.empty()) ready_.push_back(std::move(row_));
     }
   }
@@ -341,11 +350,7 @@ class XlsxSheet final : public SheetSource {
     if (type_ == "b") return is_blank(value_) ? "" : value_ == "0" || value_ == "false" ? "false" : "true";
     if (type_ == "inlineStr" || type_ == "str") return unescape(std::move(value_));
     if (type_ == "e") return value_;
-    if (type_ == "d") {  // ISO already; a fraction of a second and a Z say nothing here
-      auto text = value_.substr(0, value_.find('.'));
-      if (text.ends_with('Z')) text.pop_back();
-      return text;
-    }
+    if (type_ == "d") return without_fraction(value_);  // ISO already
     double number = 0;
     if (!to_number(value_, number)) return value_;
     const auto kind = style_ < kinds_.size() ? kinds_[style_] : NumberKind::kNumber;
@@ -357,6 +362,8 @@ class XlsxSheet final : public SheetSource {
       if (auto date = date_of_serial(number, from_1904_, kind == NumberKind::kDateTime); !date.empty()) return date;
     }
     if (!std::isfinite(number)) return value_;
+    if (std::abs(number) >= 1e15 && value_.find_first_not_of("0123456789") == value_.npos)
+      return value_.substr(value_.find_first_not_of('0'));  // more digits than a double has: an id
     return number == std::floor(number) && std::abs(number) < 1e15 ? fmt::format("{}", static_cast<std::int64_t>(number))
                                                                    : fmt::format("{:.15g}", number);
   }
@@ -390,6 +397,7 @@ class XlsxBook final : public SheetBook {
   }
 
   const std::vector<std::string>& sheets() const override { return names_; }
+  bool is_hidden(std::size_t sheet) const override { return book_.sheets[sheet].is_hidden; }
   std::unique_ptr<SheetSource> open(std::size_t sheet) override {
     return std::make_unique<XlsxSheet>(archive_, book_.sheets[sheet], strings_, kinds_, book_.from_1904, limits_);
   }

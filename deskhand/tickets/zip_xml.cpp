@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -22,6 +23,11 @@ std::string_view local(std::string_view name) {
   return bar == name.npos ? name : name.substr(bar + 1);
 }
 
+std::string plain_name(std::string name) {
+  for (char& c : name) c = c == '\\' ? '/' : c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  return name;
+}
+
 }  // namespace
 
 void ZipArchive::Close::operator()(zip* archive) const noexcept {
@@ -37,7 +43,13 @@ void XmlReader::Free::operator()(XML_ParserStruct* parser) const noexcept {
 ZipArchive::ZipArchive(const std::filesystem::path& path) : path_(path) {
   int code = 0;
   archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
-  if (archive_) return;
+  if (archive_) {
+    for (zip_int64_t i = 0; i < zip_get_num_entries(archive_.get(), 0); ++i) {
+      const char* name = zip_get_name(archive_.get(), static_cast<zip_uint64_t>(i), 0);
+      if (name && std::strchr(name, '\\')) backslashed_.emplace(plain_name(name), i);
+    }
+    return;
+  }
   zip_error_t error;
   zip_error_init_with_code(&error, code);
   const std::string reason = zip_error_strerror(&error);
@@ -45,13 +57,16 @@ ZipArchive::ZipArchive(const std::filesystem::path& path) : path_(path) {
   throw Error(ExitCode::kBadInput, "{}: starts like a workbook but is cut or damaged ({}); export it again", path.string(), reason);
 }
 
-bool ZipArchive::has(const std::string& part) const {
-  return zip_name_locate(archive_.get(), part.c_str(), ZIP_FL_NOCASE) >= 0;
+std::int64_t ZipArchive::find(const std::string& part) const {
+  const auto index = zip_name_locate(archive_.get(), part.c_str(), ZIP_FL_NOCASE);
+  if (index >= 0 || backslashed_.empty()) return index;
+  const auto found = backslashed_.find(plain_name(part));
+  return found == backslashed_.end() ? -1 : found->second;
 }
 
 ZipPart::ZipPart(const ZipArchive& archive, const std::string& name, const TableLimits& limits)
     : where_(archive.path().string() + ": part " + name), limits_(limits) {
-  const auto index = zip_name_locate(archive.handle(), name.c_str(), ZIP_FL_NOCASE);
+  const auto index = archive.find(name);
   if (index < 0) throw Error(ExitCode::kBadInput, "{} is missing: the workbook is damaged; open it in Excel and save it again", where_);
   zip_stat_t stat;
   zip_stat_init(&stat);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,7 +22,9 @@ namespace deskhand {
 class ZipArchive {
  public:
   explicit ZipArchive(const std::filesystem::path& path);  // throws Error(kBadInput)
-  bool has(const std::string& part) const;                 // whatever its case
+  // Whatever its case; a few writers put backslashes between folders. Negative: there is none.
+  std::int64_t find(const std::string& part) const;
+  bool has(const std::string& part) const { return find(part) >= 0; }
   zip* handle() const { return archive_.get(); }
   const std::filesystem::path& path() const { return path_; }
 
@@ -31,6 +34,7 @@ class ZipArchive {
   };
   std::filesystem::path path_;
   std::unique_ptr<zip, Close> archive_;
+  std::map<std::string, std::int64_t> backslashed_;  // names with backslashes as they should be, in lower case
 };
 
 class ZipPart {

@@ -377,8 +377,17 @@ class Audit(Folder):
     def test_what_folds_and_audits_wrote_of_a_ticket_is_forgotten_with_it(self):
         self.dirty_desk()
         run("--desk", self.desk, "split", "--folds", "2")
-        run("--desk", self.desk, "audit", "--out", self.folder / "page")
-        run("--desk", self.desk, "forget", "1342")
+        fixes = self.folder / "fixes.toml"
+        run("--desk", self.desk, "audit", "--out", self.folder / "page", "--fixes", fixes)
+        with open(self.desk / "desk.toml", "a") as settings:
+            settings.write(fixes.read_text())
+        named = [number for number, line in enumerate((self.desk / "desk.toml").read_text().split("\n"), 1) if '"1343"' in line]
+        self.assertTrue(named)
+        self.assertEqual(json.loads(run("--desk", self.desk, "--json", "forget", "1100").stdout)["settings"], [])
+        self.assertTrue(fixes.exists())   # does not name that one
+        gone = json.loads(run("--desk", self.desk, "--json", "forget", "1343").stdout)
+        self.assertEqual(gone["settings"], [f"desk.toml:{number}" for number in named])
+        self.assertFalse(fixes.exists())
         self.assertFalse(list(self.folder.rglob("fold-*/*.csv")) + list(self.folder.rglob("page/*.html")))
         self.assertTrue((self.desk / "data" / "train.csv").exists())
 
@@ -1066,7 +1075,15 @@ class Import(Folder):
         self.fails(3, r"row 9 \(line 9\) has \d+ fields", "--desk", self.desk, "prepare")
         report = json.loads(run("--desk", self.desk, "--json", "prepare", "--skip-bad-rows").stdout)
         self.assertEqual((report["tickets"], report["rejected"]), (19, 2))
-        self.assertEqual([row["row"] for row in read_csv(self.desk / "rejected.csv")], ["9", "22"])
+        self.assertEqual([(row["row"], row["ticket"]) for row in read_csv(self.desk / "rejected.csv")], [("9", "7"), ("22", "20")])
+        kept = self.folder / "kept.csv"
+        run("--desk", self.desk, "prepare", "--skip-bad-rows", "--rejected", kept)
+        gone = json.loads(run("--desk", self.desk, "--json", "forget", "7").stdout)   # in these files alone
+        self.assertEqual((gone["rejected_rows"], gone["unknown"], gone["tickets"]), (2, [], 0))
+        for file in (kept, self.desk / "rejected.csv"):
+            self.assertEqual([row["ticket"] for row in read_csv(file)], ["20"])
+        report = json.loads(run("--desk", self.desk, "--json", "prepare", "--skip-bad-rows").stdout)
+        self.assertEqual((report["rejected"], report["skipped"]), (1, {"ticket that was forgotten": 1}))
 
     def test_a_bomb_costs_neither_memory_nor_time(self):
         bomb = self.folder / "bomb.xlsx"
