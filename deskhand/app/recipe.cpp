@@ -38,6 +38,7 @@ void each_key(To& to, AnyRecipe& r) {
   to.choice("format", r.data.format, Names{"triage", "seed"});
   to.value("cases", r.data.cases, 0, 20);
   to.choice("loss_on", r.data.loss_on, Names{"answer", "everything"});
+  to.value("label_weight", r.data.label_weight, 0.01, 1000);
   to.value("max_tokens", r.data.max_tokens, 16, 1 << 20);
   to.value("validation_share", r.data.validation_share, 0, 0.9);
   to.value("keep_apart", r.data.keep_apart);

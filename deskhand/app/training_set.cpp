@@ -125,7 +125,7 @@ Rows teaching_rows(std::span<const Ticket> pool, const TrainingTextSettings& set
   for (const auto& [why, tickets] : set.cannot_teach) reasons.push_back(fmt::format("{} with {}", tickets, why));
   throw Error(
       ExitCode::kBadInput,
-      "{} of the desk's {} tickets to learn from can teach{}{}; wanted are at least 2 with a problem, a resolution, an urgency and a "
+      "{} of the desk's {} tickets to learn from can teach{}{}; wanted are at least 2 with a problem, a resolution, and an urgency or a "
       "category",
       teaching.size(), set.tickets, reasons.empty() ? "" : ", there are ", fmt::join(reasons, ", "));
 }
@@ -236,6 +236,7 @@ TrainingSet make_training_set(Desk& desk, const Recipe& recipe, const TrainingSc
   const auto empty = std::erase_if(pool, [](const Ticket& ticket) { return problem_text(ticket).empty(); });
   const TrainingTextSettings settings{.format = recipe.data.format,
                                       .loss_on = recipe.data.loss_on,
+                                      .label_weight = recipe.data.label_weight,
                                       .max_tokens = recipe.data.max_tokens,
                                       .prompt = prompt_settings(desk.settings, categories_of(pool))};
   const Rows teaching = teaching_rows(pool, settings, static_cast<std::int64_t>(empty), set);

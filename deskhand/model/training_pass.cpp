@@ -172,9 +172,9 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
   const View last = first_rows(normed_, count), hidden = first_rows(delta_, count), rstd = last_rstd_.view().rows(0, count);
   gather_rows(on, last, rows_of(inputs_.back()), batch.rows);
   rms_norm(on, hidden, last, weights_.final_norm, config_.norm_epsilon, rstd);
-  if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets);
+  if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets, {.weights = batch.weights});
   const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight};
-  const HeadLoss loss = head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale});
+  const HeadLoss loss = head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale, .weights = batch.weights});
   rms_norm_backward(on, {.d_x = hidden, .d_weight = gradients->final_norm}, hidden, last, weights_.final_norm, rstd);
   scatter_rows(on, rows_of(d_x_), hidden, batch.rows);
   return loss;

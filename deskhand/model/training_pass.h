@@ -27,9 +27,10 @@ class TrainingPass {
   struct Batch {
     std::span<const std::int32_t> tokens, bounds, rows, targets;
     std::int32_t shared = 0;
+    std::span<const float> weights;  // of the targets; empty: 1 each
   };
   struct Options {
-    float scale = 1;              // of gradients: 1 / all target tokens of the optimizer's step
+    float scale = 1;              // of gradients: 1 / all target tokens of the optimizer's step, or / their weights
     float dropout = 0;            // of every adapter's input
     std::uint64_t seed = 0;       // of dropout, with the next two
     std::uint32_t step = 0;       // of the optimizer

@@ -14,18 +14,23 @@ void check_targets(std::span<const std::int32_t> targets, std::int64_t vocabular
   for (const std::int32_t target : targets) DESKHAND_ASSERT(target >= 0 && target < vocabulary, "targets that the vocabulary has");
 }
 
+void check_weights(std::span<const float> weights, std::span<const std::int32_t> targets) {
+  DESKHAND_ASSERT(weights.empty() || weights.size() == targets.size(), "a weight for each target, or none");
+}
+
 }  // namespace
 
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights) {
   DESKHAND_ASSERT(
       logits.type() == DType::kF32 && logits.shape().rank() == 2 && logits.shape()[0] == static_cast<std::int64_t>(targets.size()),
       "(M, V) f32 of logits");
   check_targets(targets, logits.shape()[1]);
-  if (on.kind == Backend::Kind::kReference) return reference::cross_entropy(logits, targets, scale);
+  check_weights(weights, targets);
+  if (on.kind == Backend::Kind::kReference) return reference::cross_entropy(logits, targets, scale, weights);
   if constexpr (kCudaBuilt)
-    if (on.kind == Backend::Kind::kCuda) return cuda::cross_entropy(on, logits, targets, scale);
+    if (on.kind == Backend::Kind::kCuda) return cuda::cross_entropy(on, logits, targets, scale, weights);
   require_cpu(on);
-  return cpu::cross_entropy(on, logits, targets, scale);
+  return cpu::cross_entropy(on, logits, targets, scale, weights);
 }
 
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
@@ -41,7 +46,8 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
                   "(V, C) f32 of d_weight");
   const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
   check_targets(targets, vocabulary);
-  if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale);
+  check_weights(options.weights, targets);
+  if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale, options.weights);
   HeadLoss total;
   if (tokens == 0) return total;
   if constexpr (kCudaBuilt)
@@ -57,7 +63,10 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
     const View logits = memory.rows(0, count);
     const ConstView in = hidden.rows(first, count);
     linear(on, logits, in, weight);
-    total += cross_entropy(on, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), options.scale);
+    const auto own = [&](auto all) {
+      return all.empty() ? all : all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    };
+    total += cross_entropy(on, logits, own(targets), options.scale, own(options.weights));
     if (!gradients.d_weight.empty()) linear_backward_weight(on, gradients.d_weight, logits, in);  // before: d_hidden may be hidden
     if (!gradients.d_hidden.empty()) linear_backward_input(on, gradients.d_hidden.rows(first, count), logits, weight);
   }

@@ -1,11 +1,13 @@
 // The head and the cross-entropy of what it says, for tokens that are to be learnt and no others, forward and backward in one: logits exist
-// for a few tokens at a time. loss = log(sum(exp(logits))) - logits[target]; d_logits = scale (softmax(logits) - target's one).
+// for a few tokens at a time. loss = weight (log(sum(exp(logits))) - logits[target]); d_logits = scale weight (softmax(logits) - target's
+// one).
 #pragma once
 #include "deskhand/ops/backend.h"
 
 namespace deskhand {
 
-// Sums over the tokens given; divided by their number they are TRL's loss, mean_token_accuracy and entropy.
+// Sums over the tokens given; divided by their number they are TRL's loss, mean_token_accuracy and entropy. Where tokens have weights, the
+// loss is their weighted sum, the other two count each token once.
 struct HeadLoss {
   HeadLoss& operator+=(const HeadLoss& more) {
     loss += more.loss;
@@ -20,7 +22,8 @@ struct HeadLoss {
 };
 
 struct HeadLossOptions {
-  float scale = 1;  // of gradients: 1 / all target tokens of the optimizer's step; the sums are not scaled
+  float scale = 1;  // of gradients: 1 / all target tokens of the optimizer's step, or / their weights; the sums are not scaled
+  std::span<const float> weights;  // (M) how much a token counts; empty: 1 each
   // Of logits at a time, one token's row at least; 0: what suits the backend. Results depend on it in the last bits alone.
   std::int64_t logit_bytes = 0;
 };
@@ -37,17 +40,19 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
                    std::span<const std::int32_t> targets, HeadLossOptions options = {});
 
 // The middle of it: logits (M, V) become d_logits, and the sums are returned.
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale,
+                       std::span<const float> weights = {});
 
 namespace reference {
-HeadLoss head_loss(const HeadGradients& gradients, ConstView hidden, ConstView weight, std::span<const std::int32_t> targets, float scale);
-HeadLoss cross_entropy(View logits, std::span<const std::int32_t> targets, float scale);
+HeadLoss head_loss(const HeadGradients& gradients, ConstView hidden, ConstView weight, std::span<const std::int32_t> targets, float scale,
+                   std::span<const float> weights = {});
+HeadLoss cross_entropy(View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights = {});
 }  // namespace reference
 namespace cpu {
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights);
 }
 namespace cuda {
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale);
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights);
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options);
 }  // namespace cuda

@@ -83,6 +83,36 @@ TEST_CASE("of equally large logits the first is the prediction; huge ones overfl
   CHECK(std::isnan(cross_entropy(machine.on, logits, targets, 1).loss));
 }
 
+TEST_CASE("a token that weighs twice is two tokens, one that weighs nothing is none") {
+  const Tensor hidden = random_tensor({4, 45}, 1, 0.2f), weight = random_weights(DType::kF32, {37, 45}, 2);
+  const std::int32_t targets[] = {3, 36, 0, 3};
+  const float weights[] = {2, 0, 1, 1};
+  Tensor repeated(DType::kF32, {4, 45});  // the first one twice, then the last two
+  const std::int64_t order[] = {0, 0, 2, 3};
+  const std::int32_t of_repeated[] = {3, 3, 0, 3};
+  for (std::int64_t row = 0; row < 4; ++row) {
+    const auto from = hidden.view().rows(order[row], 1).floats();
+    std::copy(from.begin(), from.end(), repeated.view().rows(row, 1).floats().begin());
+  }
+  Tensor wanted_hidden(DType::kF32, {4, 45}), wanted(DType::kF32, {37, 45});
+  const HeadLoss expected = reference::head_loss({wanted_hidden, wanted}, repeated, weight, of_repeated, 0.25f);
+  for (const std::int64_t rows : {1, 3, 1000}) {
+    Machine machine(2);
+    machine.on.compute = Compute::kF32;
+    Tensor d_hidden(DType::kF32, {4, 45}), d_weight(DType::kF32, {37, 45});
+    const HeadLoss found = head_loss(machine.on, {d_hidden, d_weight}, hidden, weight, targets,
+                                     {.scale = 0.25f, .weights = weights, .logit_bytes = rows * 37 * 4});
+    CHECK(found.loss == doctest::Approx(expected.loss).epsilon(1e-5));
+    CHECK(worst_difference(d_weight.floats(), wanted.floats()) < 1e-5);
+    for (const float value : d_hidden.view().rows(1, 1).floats()) CHECK(value == 0);
+  }
+  Tensor logits = random_tensor({4, 37}, 3), wanted_logits = logits.copy();
+  Machine machine(1);
+  CHECK(cross_entropy(machine.on, logits, targets, 1, weights).loss ==
+        doctest::Approx(reference::cross_entropy(wanted_logits, targets, 1, weights).loss).epsilon(1e-6));
+  CHECK(worst_difference(logits.floats(), wanted_logits.floats()) < 1e-6);
+}
+
 TEST_CASE("no target tokens, no loss; a target outside the vocabulary is refused") {
   Machine machine(1);
   const Tensor weight = random_tensor({5, 4}, 1), none(DType::kF32, {0, 4}), one = random_tensor({1, 4}, 2);

@@ -10,6 +10,7 @@ std::string hash_of(std::span<const Example> examples) {
     const std::int32_t head[] = {example.size(), example.answer_begin, example.answer_only ? 1 : 0};
     hash.update({reinterpret_cast<const char*>(head), sizeof head});
     hash.update({reinterpret_cast<const char*>(example.ids.data()), example.ids.size() * sizeof(std::int32_t)});
+    hash.update({reinterpret_cast<const char*>(example.weights.data()), example.weights.size() * sizeof(float)});
   }
   return hash.finish();
 }

@@ -80,9 +80,11 @@ std::string settings_table(const ModelCard& card) {
   text += row("parameters", fmt::format("{}{}", info.trained_parameters, share(info.trained_parameters, info.all_parameters)));
   text += row("data", fmt::format("{}; {} examples, {} more for evaluation; SHA-256 {}", tame(info.data), info.train_examples,
                                   info.validation_examples, tame(info.data_hash)));
-  text += row("texts", fmt::format("{}, {} retrieved cases, loss on {}, at most {} tokens",
-                                   r.data.format == TrainingFormat::kTriage ? "triage's own prompts" : "the plain instruction form",
-                                   r.data.cases, r.data.loss_on == LossOn::kAnswer ? "the answer" : "everything", r.data.max_tokens));
+  text += row("texts",
+              fmt::format("{}, {} retrieved cases, loss on {}{}, at most {} tokens",
+                          r.data.format == TrainingFormat::kTriage ? "triage's own prompts" : "the plain instruction form", r.data.cases,
+                          r.data.loss_on == LossOn::kAnswer ? "the answer" : "everything",
+                          r.data.label_weight == 1 ? "" : fmt::format(" (labels {:g} times)", r.data.label_weight), r.data.max_tokens));
   text += row("cut", fmt::format("{} examples ({} tokens), {} of them in their answer; the longest had {} tokens", card.cut.examples,
                                  card.cut.tokens, card.cut.answers, card.cut.longest_tokens));
   text += row("optimizer",

@@ -143,8 +143,10 @@ PackedPass pack(std::span<const Example> examples, const PassPlan& plan, std::in
     for (std::int32_t at = example.loss_begin(); at < example.size(); ++at) {
       pass.rows.push_back(first + at - 1);
       pass.targets.push_back(example.ids[static_cast<std::size_t>(at)]);
+      pass.weights.push_back(example.weight(at));
     }
   }
+  if (std::all_of(pass.weights.begin(), pass.weights.end(), [](float weight) { return weight == 1; })) pass.weights.clear();
   return pass;
 }
 
@@ -188,7 +190,9 @@ CutCounts cut_examples(std::span<Example> examples, std::int32_t max_tokens) {
     const std::int32_t answer_kept = std::min(answer, max_tokens - prompt_kept);
     if (answer_kept < answer) {
       ++counts.answers;
-      ids.erase(ids.end() - 1 - (answer - answer_kept), ids.end() - 1);  // the end of turn stays
+      const auto erase_end = [&](auto& values) { values.erase(values.end() - 1 - (answer - answer_kept), values.end() - 1); };
+      erase_end(ids);  // the end of turn stays
+      if (!example.weights.empty()) erase_end(example.weights);
     }
     const std::int32_t head = prompt_kept / 2, tail = prompt_kept - head;
     ids.erase(ids.begin() + head, ids.begin() + example.answer_begin - tail);

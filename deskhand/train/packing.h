@@ -3,6 +3,7 @@
 // in the data is two numbers.
 #pragma once
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -28,8 +29,12 @@ struct PackedPass {
   std::vector<std::int32_t> bounds;    // (B + 1) example i's rows are [bounds[i], bounds[i + 1])
   std::vector<std::int32_t> rows;      // ascending: rows whose next token counts
   std::vector<std::int32_t> targets;   // (rows) that next token
+  std::vector<float> weights;          // (rows) how much it counts; empty: 1 each
   std::int32_t shared = 0;             // every example but the first begins with the pass's first so many rows, which are not repeated
 
+  double target_weight() const {  // the sum of the weights
+    return weights.empty() ? static_cast<double>(targets.size()) : std::accumulate(weights.begin(), weights.end(), 0.0);
+  }
   std::int64_t text_tokens() const {  // as if they were repeated
     return static_cast<std::int64_t>(tokens.size()) + shared * (static_cast<std::int64_t>(examples.size()) - 1);
   }

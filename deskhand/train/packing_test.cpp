@@ -127,6 +127,32 @@ TEST_CASE("a packed pass predicts each answer's tokens from the rows before them
   CHECK(passes[1].examples == PassPlan{2});
 }
 
+TEST_CASE("a pass carries the weights of answers, and none where all tokens count alike") {
+  const Example plain{.ids = {1, 2, 3, 4, 5}, .answer_begin = 2};
+  Example weighed = plain;
+  weighed.weights = {3, 0, 1};
+  const std::vector<Example> examples{plain, weighed};
+  CHECK(pack(examples, {0}).weights.empty());
+  CHECK(pack(examples, {0}).target_weight() == 3);
+  const PackedPass both = pack(examples, {0, 1});
+  CHECK(both.weights == std::vector<float>{1, 1, 1, 3, 0, 1});
+  CHECK(both.target_weight() == 7);
+  CHECK(hash_of(std::span(examples).first(1)) != hash_of(std::span(examples).last(1)));
+  weighed.answer_only = false;  // the prompt's tokens count as they are
+  CHECK(pack(std::span(&weighed, 1), {0}).weights == std::vector<float>{1, 3, 0, 1});
+
+  Example longer{.ids = std::vector<std::int32_t>(60, 7), .answer_begin = 30};
+  for (int i = 0; i < 30; ++i) longer.weights.push_back(static_cast<float>(i));
+  std::vector<Example> cut{longer, longer};
+  cut_examples(std::span(cut).first(1), 40);
+  CHECK(cut[0].weight(cut[0].answer_begin) == 0);
+  CHECK(cut[0].weights == longer.weights);
+  cut_examples(std::span(cut).last(1), 20);  // the answer loses its end but not its last token
+  CHECK(cut[1].weights.size() == static_cast<std::size_t>(20 - cut[1].answer_begin));
+  CHECK(cut[1].weights.front() == 0);
+  CHECK(cut[1].weights.back() == 29);
+}
+
 TEST_CASE("a beginning that all examples share is found up to where a loss is taken, and stands once in a pass") {
   std::vector<Example> examples;
   for (std::int32_t i = 0; i < 5; ++i) {

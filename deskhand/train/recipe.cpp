@@ -38,6 +38,9 @@ void check(const Recipe& recipe, std::string_view where) {
                        data.pass_tokens));
   if (data.format == TrainingFormat::kSeed && data.cases > 0)
     refuse(fmt::format("data.cases is {}, but data.format = \"seed\" shows no cases; set one or the other", data.cases));
+  if (data.format == TrainingFormat::kSeed && data.label_weight != 1)
+    refuse(fmt::format("data.label_weight is {:g}, but data.format = \"seed\" has no labels of its own to weigh; leave it at 1",
+                       data.label_weight));
   if (schedule.warmup_steps > 0 && schedule.warmup_ratio > 0)
     refuse("schedule.warmup_steps and schedule.warmup_ratio say the same thing twice; set one of them");
   if (run.patience > 0 && data.validation_share == 0)

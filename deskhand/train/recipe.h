@@ -46,6 +46,7 @@ struct DataSettings {
   TrainingFormat format = TrainingFormat::kTriage;
   std::int32_t cases = 3;  // retrieved cases shown in a training prompt
   LossOn loss_on = LossOn::kAnswer;
+  double label_weight = 1;          // how many of the other tokens a token of the answer's labels counts for
   std::int32_t max_tokens = 1024;   // of one example
   double validation_share = 0.05;   // of the tickets to learn from, kept for evaluation during training
   bool keep_apart = true;           // tickets that label weights and temperature are fitted on are not learnt from

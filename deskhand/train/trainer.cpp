@@ -90,7 +90,12 @@ TrainingPass::Limits limits_of(const Backend& on, const TrainingData& data, cons
 }
 
 TrainingPass::Batch batch_of(const PackedPass& pass) {
-  return {.tokens = pass.tokens, .bounds = pass.bounds, .rows = pass.rows, .targets = pass.targets, .shared = pass.shared};
+  return {.tokens = pass.tokens,
+          .bounds = pass.bounds,
+          .rows = pass.rows,
+          .targets = pass.targets,
+          .shared = pass.shared,
+          .weights = pass.weights};
 }
 
 // Where a sitting begins.
@@ -272,16 +277,18 @@ class Sitting {
     const Stopwatch watch;
     HeadLoss sums;
     std::int64_t targets = 0;
+    double weight = 0;
     for (const PackedPass& pass : validation_) {
       sums += learner_->evaluate(pass);
       targets += static_cast<std::int64_t>(pass.targets.size());
+      weight += pass.target_weight();
       if (is_asked_to_stop()) return std::nullopt;
     }
     const auto mean = [&](auto sum) { return static_cast<double>(sum) / static_cast<double>(targets); };
     const double seconds = watch.seconds();
     return EvalRecord{.step = state_.step,
                       .epoch = reader_.epoch(),
-                      .loss = mean(sums.loss),
+                      .loss = sums.loss / weight,
                       .entropy = mean(sums.entropy),
                       .mean_token_accuracy = mean(sums.correct),
                       .runtime_s = seconds,
@@ -302,11 +309,13 @@ class Sitting {
     const Stopwatch watch;
     const auto passes = reader_.next();
     std::int64_t tokens = 0, targets = 0;
+    double weight = 0;
     for (const PackedPass& pass : passes) {
       tokens += pass.text_tokens();
       targets += static_cast<std::int64_t>(pass.targets.size());
+      weight += pass.target_weight();
     }
-    TrainingPass::Options options{.scale = static_cast<float>(1 / static_cast<double>(targets)),
+    TrainingPass::Options options{.scale = static_cast<float>(1 / weight),
                                   .dropout = static_cast<float>(task_.recipe.lora.dropout),
                                   .seed = task_.recipe.run.seed,
                                   .step = static_cast<std::uint32_t>(state_.step)};
@@ -318,7 +327,7 @@ class Sitting {
     }
     const GradientNorm norm = learner_->norm();
     const auto mean = [&](auto sum) { return static_cast<double>(sum) / static_cast<double>(targets); };
-    StepRecord record{.loss = mean(sums.loss),
+    StepRecord record{.loss = sums.loss / weight,
                       .grad_norm = norm.norm,
                       .learning_rate = task_.recipe.optimizer.learning_rate * state_.schedule.factor(state_.step),
                       .entropy = mean(sums.entropy),

@@ -242,6 +242,25 @@ TEST_CASE("packed texts and one text a pass give the same losses, and eight at o
   CHECK(worst_relative(losses(200, 4, 0), std::vector<double>(2 * 10, packed[0])) > 1e-3);  // another batch is another run
 }
 
+TEST_CASE("the loss is the mean by weight: weights that are all alike change nothing, and tokens without weight are not learnt") {
+  const auto losses = [](auto weight_of) {
+    Run run;
+    for (auto* examples : {&run.training, &run.validation})
+      for (Example& example : *examples)
+        for (std::int32_t at = example.answer_begin; at < example.size(); ++at)
+          example.weights.push_back(weight_of(example.ids[static_cast<std::size_t>(at)]));
+    run.start();
+    std::vector<double> figures = losses_of(run.root());
+    for (const EvalRecord& record : read_run_log(run.root() / "log.jsonl").evaluations) figures.push_back(record.loss);
+    return figures;
+  };
+  const auto plain = losses([](std::int32_t) { return 1.0f; });
+  CHECK(losses([](std::int32_t) { return 4.0f; }) == plain);
+  const auto even = losses([](std::int32_t id) { return id % 2 == 0 ? 1.0f : 0.0f; });
+  CHECK(even != plain);
+  CHECK(even != losses([](std::int32_t id) { return id % 2 == 0 ? 1.0f : 0.5f; }));
+}
+
 TEST_CASE("dropout falls on the same elements however a step is cut into passes") {
   const auto losses = [](std::int32_t micro_batch) {
     Run run;

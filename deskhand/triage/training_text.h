@@ -19,6 +19,7 @@ namespace deskhand {
 struct TrainingTextSettings {
   TrainingFormat format = TrainingFormat::kTriage;
   LossOn loss_on = LossOn::kAnswer;
+  double label_weight = 1;         // kTriage: of the tokens of urgency and category, in loss and gradients
   std::int32_t max_tokens = 1024;  // of prompt and answer: cases are shortened, then dropped, until both fit; nothing else is cut here
   PromptSettings prompt;           // kTriage: as triage will ask; what max_tokens leaves beside the answer limits it further
 };
@@ -29,7 +30,8 @@ struct TrainingText {
   std::int32_t cases_shown = 0, cases_shortened = 0;
 };
 
-// Why a ticket cannot teach: no problem, no resolution, no labels, a category that is not among the prompt's. Empty: it can.
+// Why a ticket cannot teach: no problem, no resolution, no label, a category that is not among the prompt's. Empty: it can. With kSeed both
+// labels are wanted; with kTriage one that is missing is not learnt.
 std::string teaching_fault(const Ticket& ticket, const TrainingTextSettings& settings);
 
 // cases: best first, none of them the ticket's own or a near copy of it; kSeed shows none. chat may be null with kSeed or

@@ -61,6 +61,29 @@ TEST_CASE("a training text is triage's own prompt, then the answer as the gramma
   CHECK(made->cases_shown == 2);
   CHECK(example.answer_only);
   CHECK(example.loss_begin() == example.answer_begin);
+  CHECK(example.weights.empty());
+}
+
+TEST_CASE("tokens of the labels count as often as the settings say, of a label that is missing not at all") {
+  const ChatTemplate chat = chatml();
+  TrainingTextSettings s = settings();
+  const auto counted = [&](const Ticket& one, float weight) {  // the answer's bytes of that weight
+    const Example example = training_text(one, {}, s, bytes(), &chat)->example;
+    std::string text;
+    for (std::int32_t at = example.answer_begin; at < example.size(); ++at)
+      if (example.weight(at) == weight) text += bytes().decode({&example.ids[static_cast<std::size_t>(at)], 1});
+    return text;
+  };
+  Ticket no_urgency = ticket(), no_category = ticket();
+  no_urgency.urgency = 0;
+  no_category.category.clear();
+  CHECK(counted(no_urgency, 0) == "3");
+  CHECK(counted(no_category, 0) == "\"Sales Orders\"");
+  CHECK(counted(ticket(), 0).empty());
+  s.label_weight = 8;
+  CHECK(counted(ticket(), 8) == "3\"Finance\"");
+  CHECK(counted(no_urgency, 8) == "\"Finance\"");
+  CHECK(counted(no_urgency, 0) == "3");
 }
 
 TEST_CASE("cases give way to the answer: they are shortened and dropped until both fit") {
@@ -126,8 +149,9 @@ TEST_CASE("a ticket that cannot teach says why") {
   CHECK(why([](Ticket&) {}).empty());
   CHECK(why([](Ticket& t) { t.problem.clear(); }) == "no problem text");
   CHECK(why([](Ticket& t) { t.solution = " \n"; }) == "no resolution");
-  CHECK(why([](Ticket& t) { t.urgency = 0; }) == "no urgency");
-  CHECK(why([](Ticket& t) { t.category.clear(); }) == "no category");
+  CHECK(why([](Ticket& t) { t.urgency = 0; }).empty());
+  CHECK(why([](Ticket& t) { t.category.clear(); }).empty());
+  CHECK(why([](Ticket& t) { t.urgency = 0, t.category.clear(); }) == "neither urgency nor category");
   CHECK(why([](Ticket& t) { t.category = "Poetry"; }) == "the category 'Poetry' is not one of the desk's");
 }
 

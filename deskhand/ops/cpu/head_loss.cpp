@@ -95,13 +95,17 @@ enum Slot : int { kRows };
 
 }  // namespace
 
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights) {
   const auto rows = static_cast<std::int64_t>(targets.size()), vocabulary = logits.shape()[1];
   LossRow* const found = on.workspace->get<LossRow>(kRows, rows);
   const auto loss_row = DESKHAND_CHOOSE(on, loss_row);
   split(on, rows, grain_of_rows(vocabulary), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t row = begin; row < end; ++row)
-      found[row] = loss_row(logits.floats().data() + row * vocabulary, vocabulary, targets[static_cast<std::size_t>(row)], scale);
+    for (std::int64_t row = begin; row < end; ++row) {
+      const auto at = static_cast<std::size_t>(row);
+      const float weight = weights.empty() ? 1 : weights[at];
+      found[row] = loss_row(logits.floats().data() + row * vocabulary, vocabulary, targets[at], scale * weight);
+      found[row].loss *= static_cast<double>(weight);
+    }
   });
   HeadLoss total;
   for (std::int64_t row = 0; row < rows; ++row) {

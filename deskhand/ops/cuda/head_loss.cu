@@ -43,15 +43,17 @@ struct Seen {
   }
 };
 
-// logits become d_logits = scale (softmax - target's one) of type T, row by row in the same memory: a bf16 row takes the first half of its
-// f32 row, and what is overwritten has been read by then.
+// logits become d_logits = scale weight (softmax - target's one) of type T, row by row in the same memory: a bf16 row takes the first half
+// of its f32 row, and what is overwritten has been read by then.
 template <class T>
-__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(RowLoss* found, float* logits, const std::int32_t* targets,
-                                                                 std::int64_t vocabulary, float scale, bool wants_gradient) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_kernel(RowLoss* found, float* logits, const std::int32_t* targets, const float* weights, std::int64_t vocabulary,
+                         float scale, bool wants_gradient) {
   constexpr int kEach = 4;
   float* const values = logits + blockIdx.x * vocabulary;
   const std::int32_t target = targets[blockIdx.x];
-  const float of_target = values[target];
+  const float of_target = values[target], weight = weights ? weights[blockIdx.x] : 1.0f;
+  scale *= weight;
   Seen seen;
   for (std::int64_t i = threadIdx.x; i < vocabulary; i += kThreads) seen.add(values[i], i < target);
   const float largest = of_block(seen.largest, -FLT_MAX, Larger());
@@ -59,7 +61,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(RowLoss* found,
   const double total = of_block(seen.total), weighted = of_block(seen.weighted);
   const int before = of_block(seen.before);
   if (threadIdx.x == 0)
-    found[blockIdx.x] = {log(total) + largest - of_target, log(total) - weighted / total, of_target == largest && before == 0};
+    found[blockIdx.x] = {weight * (log(total) + largest - of_target), log(total) - weighted / total, of_target == largest && before == 0};
   if (!wants_gradient) return;
   const auto share = static_cast<float>(1 / total);
   T* const to = reinterpret_cast<T*>(values);
@@ -115,15 +117,19 @@ void pull(const Backend& on, View d_hidden, View d_weight, ConstView d_logits, C
   if (!d_hidden.empty()) multiply_by_weight(on, d_hidden, d_logits.data(), DType::kBF16, step, weight, Into::kOverwrite);
 }
 
+const float* uploaded(const Backend& on, std::span<const float> weights) {
+  return weights.empty() ? nullptr : on.cuda->upload(kTokenWeights, weights);
+}
+
 }  // namespace
 
-HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale) {
+HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights) {
   require_gpu(on, {logits});
   if (targets.empty()) return {};
   const auto rows = static_cast<std::int64_t>(targets.size());
   auto* const found = on.cuda->scratch<RowLoss>(kRowLosses, rows);
   cross_entropy_kernel<float><<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, pointer(logits), on.cuda->upload(kIndices, targets),
-                                                                                logits.shape()[1], scale, true);
+                                                                                uploaded(on, weights), logits.shape()[1], scale, true);
   check_launch();
   return sum_of(on, found, targets.size());
 }
@@ -138,6 +144,7 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
   const View memory(on.cuda->scratch(kLogits, rows * vocabulary * static_cast<std::int64_t>(sizeof(float))), DType::kF32,
                     {rows, vocabulary}, Device::kCuda);
   const std::int32_t* const target = on.cuda->upload(kIndices, targets);
+  const float* const token_weight = uploaded(on, options.weights);
   auto* const found = on.cuda->scratch<RowLoss>(kRowLosses, tokens);
   const bool wants_gradient = !gradients.d_hidden.empty() || !gradients.d_weight.empty();
   for (std::int64_t first = 0; first < tokens; first += rows) {
@@ -146,7 +153,8 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
     cuda::linear(on, {&part, 1}, hidden.rows(first, count));
     with_type(hidden.type(), [&](auto type) {
       using T = decltype(type);
-      cross_entropy_kernel<T><<<blocks_for(count, 1), kThreads, 0, stream(on)>>>(found + first, pointer(memory), target + first, vocabulary,
+      cross_entropy_kernel<T><<<blocks_for(count, 1), kThreads, 0, stream(on)>>>(found + first, pointer(memory), target + first,
+                                                                                 token_weight ? token_weight + first : nullptr, vocabulary,
                                                                                  options.scale, wants_gradient);
       check_launch();
     });

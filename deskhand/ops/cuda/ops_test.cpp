@@ -396,6 +396,11 @@ TEST_CASE("cross entropy over a large vocabulary is good to seven digits on the 
   CHECK(found.loss == doctest::Approx(wanted.loss).epsilon(1e-7));
   CHECK(found.entropy == doctest::Approx(wanted.entropy).epsilon(1e-7));
   CHECK(at->difference(there, logits) < 1e-6);
+  const float weights[] = {4, 0, 0.5f};
+  Tensor weighed = random_tensor({3, 151937}, 1, 3), weighed_there = at->up(weighed);
+  CHECK(cross_entropy(at->on, weighed_there, targets, 1, weights).loss ==
+        doctest::Approx(reference::cross_entropy(weighed, targets, 1, weights).loss).epsilon(1e-7));
+  CHECK(at->difference(weighed_there, weighed) < 4e-6);
   Tensor few(DType::kF32, {3, 4});
   const float values[] = {5, 5, 1, 0, 5, 5, 1, 0, 3e38f, -3e38f, 0, 0};
   std::copy(std::begin(values), std::end(values), few.floats().begin());
