@@ -149,10 +149,24 @@ double seconds_of(const TrainingPlan& plan, const TrainingSet& set, const Recipe
   return pass_s * (static_cast<double>(plan.steps) * passes_a_step + kForwardShare * evaluations * tokens / tokens_a_pass);
 }
 
+// Before the GPU runs out of memory: what training needs there, and with which settings it would fit.
+void check_memory(const Job& job, const TrainingPlan& plan) {
+  constexpr std::int64_t kScratch = 1536ll << 20;  // logits at a time, panels of weights, cuBLASLt's workspace
+  const Backend& on = job.engine.models;
+  if (on.kind != Backend::Kind::kCuda) return;
+  const auto free = static_cast<std::int64_t>(on.cuda->card().free_bytes);
+  if (plan.bytes() + kScratch <= free) return;
+  const auto changes = settings_that_fit(on, job.decoder, job.data(), job.recipe, free - kScratch);
+  throw Error(ExitCode::kTooLarge, "training takes some {} of memory on the GPU, which has {} free; {}",
+              human_bytes(static_cast<double>(plan.bytes() + kScratch)), human_bytes(static_cast<double>(free)),
+              changes.empty() ? "no smaller pass would fit: take a smaller model, or --device cpu"
+                              : fmt::format("it fits with --set {}", fmt::join(changes, " --set ")));
+}
+
 void dry_run(Job& job, const Globals& globals, const Options& options, const TrainingPlan& plan) {
   const double pass_s = time_of_pass(job.engine.models, job.decoder, job.data(), job.recipe);
   const double seconds = seconds_of(plan, job.set, job.recipe, pass_s);
-  const std::int64_t memory = plan.frozen_bytes + plan.trained_bytes + plan.pass_bytes, all = all_parameters(job.decoder.config());
+  const std::int64_t memory = plan.bytes(), all = all_parameters(job.decoder.config());
   if (globals.json) {
     Json faults = Json::object();
     for (const auto& [why, tickets] : job.set.cannot_teach) faults[why] = tickets;
@@ -411,6 +425,7 @@ void train(const Globals& globals, Options options) {
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
   const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), recipe);
   check_interrupt();
+  check_memory(job, plan);
   if (options.dry_run)
     dry_run(job, globals, options, plan);
   else

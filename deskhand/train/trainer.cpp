@@ -545,6 +545,31 @@ TrainingPlan plan_training(const Backend& on, const Decoder& base, const Trainin
   return plan;
 }
 
+std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe,
+                                           std::int64_t bytes) {
+  std::vector<std::string> changes;
+  Recipe tried = recipe;
+  const auto fits = [&] { return plan_training(on, base, data, tried).bytes() <= bytes; };
+  const auto fits_with_fewer_tokens = [&] {
+    for (tried.data.pass_tokens = recipe.data.pass_tokens; tried.data.pass_tokens > recipe.data.max_tokens;) {
+      tried.data.pass_tokens = std::max(tried.data.pass_tokens / 2, recipe.data.max_tokens);
+      if (!fits()) continue;
+      changes.push_back(fmt::format("data.pass_tokens={}", tried.data.pass_tokens));
+      return true;
+    }
+    return fits();
+  };
+  if (fits_with_fewer_tokens()) return changes;
+  tried.recompute = true;
+  if (!recipe.recompute) changes.push_back("recompute=true");
+  if (fits_with_fewer_tokens()) return changes;
+  if (recipe.method == Method::kFull) return {};
+  tried.base = FrozenBase::kQ4;
+  if (recipe.base != FrozenBase::kQ4) changes.push_back("base=q4");
+  if (fits_with_fewer_tokens()) return changes;
+  return {};
+}
+
 double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe) {
   check_data(data, base.config());
   const Packing packing = packing_of(data.training, recipe);

@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "deskhand/model/decoder.h"
 #include "deskhand/train/checkpoint.h"
@@ -27,8 +29,14 @@ struct TrainingPlan {
   std::int64_t frozen_bytes = 0;   // the base, as it is held
   std::int64_t trained_bytes = 0;  // values, gradients, moments
   std::int64_t pass_bytes = 0;     // activations and logits of the largest pass
+
+  std::int64_t bytes() const { return frozen_bytes + trained_bytes + pass_bytes; }
 };
 TrainingPlan plan_training(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe);
+// Other values of a recipe, as --set takes them, whose plan needs at most so many bytes: fewer tokens a pass, then layers computed again as
+// well, then a base in 4 bits as well. Empty: none of these does.
+std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe,
+                                           std::int64_t bytes);
 // Seconds of one real pass, forward and backward, of the plan's commonest size: what an estimate of the whole run is made from.
 double time_of_pass(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe);
 

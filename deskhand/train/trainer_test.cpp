@@ -722,6 +722,20 @@ TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass
   run.recipe.run.epochs = 0;
   CHECK(plan_training({}, model("qwen2"), data, run.recipe).steps == 3);
 
+  run.recipe = small_recipe();
+  run.recipe.data.pass_tokens = 200;
+  const std::int64_t whole = plan_training({}, model("qwen2"), data, run.recipe).bytes();
+  const auto fitting = [&](std::int64_t bytes) { return settings_that_fit({}, model("qwen2"), data, run.recipe, bytes); };
+  const auto smaller = fitting(whole - 1);
+  REQUIRE(smaller.size() == 1);
+  CHECK(smaller[0].starts_with("data.pass_tokens="));
+  run.recipe.data.pass_tokens = std::stoi(smaller[0].substr(smaller[0].find('=') + 1));
+  CHECK(plan_training({}, model("qwen2"), data, run.recipe).bytes() < whole);
+  run.recipe.data.pass_tokens = 40;
+  const std::int64_t smallest = plan_training({}, model("qwen2"), data, run.recipe).bytes();
+  CHECK(fitting(smallest - 1) == std::vector<std::string>{"recompute=true"});
+  CHECK(fitting(1000).empty());
+
   Machine machine(1);
   const double seconds = time_of_pass(machine.on, model("qwen2"), data, run.recipe);
   CHECK(seconds > 0);
