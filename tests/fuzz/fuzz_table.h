@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "deskhand/base/error.h"
-#include "deskhand/tickets/table.h"
+#include "deskhand/tickets/mapping.h"
 
 namespace deskhand {
 
@@ -29,6 +29,14 @@ class MemoryFile {
   int descriptor_;
 };
 
+// What is read once more is the same.
+inline void check_cell(const std::string& cell) {
+  const auto id = bare_id(cell);
+  if (id.size() > cell.size() || bare_id(id) != id) std::abort();
+  if (const auto date = read_date(cell, DateOrder::kDayFirst); date && read_date(local_date(*date), DateOrder::kDayFirst) != date)
+    std::abort();
+}
+
 inline void read_every_row(std::string_view bytes) {
   const MemoryFile file(bytes);
   TableOptions options;
@@ -42,6 +50,7 @@ inline void read_every_row(std::string_view bytes) {
         continue;
       }
       if (row.cells.size() != table->header().size()) std::abort();
+      for (const auto& cell : row.cells) check_cell(cell);
     }
     if (table->description().empty()) std::abort();
   } catch (const Error&) {}

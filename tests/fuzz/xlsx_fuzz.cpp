@@ -63,15 +63,18 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     deskhand::read_every_row(stored_zip({{"content.xml", content}}));
     return 0;
   }
-  std::string workbook = "<workbook xmlns:r='r'><sheets><sheet name='One' r:id='s'/></sheets></workbook>",
+  std::string workbook = "<workbook xmlns:r='r'><sheets><sheet name='One' r:id='s'/><sheet name='Two' r:id='v'/></sheets></workbook>",
               sheet =
-                  "<worksheet><sheetData><row><c t='s'><v>0</v></c><c s='1'><v>45000</v></c></row><row><c "
-                  "t='s'><v>1</v></c></row></sheetData></worksheet>";
+                  "<worksheet><sheetData><row><c t='s'><v>0</v></c><c t='s'><v>1</v></c></row><row><c s='1'><v>45000</v></c><c "
+                  "t='d'><v>2024-03-14T09:12:00+01:00</v></c></row></sheetData></worksheet>";
   std::string strings = "<sst><si><t>a</t></si><si><t>b</t></si></sst>";
   std::string styles = "<styleSheet><cellXfs><xf/><xf numFmtId='14'/></cellXfs></styleSheet>";
   std::string relations =
       "<Relationships><Relationship Id='s' Type='t/worksheet' Target='a.xml'/><Relationship Id='t' Type='t/sharedStrings' Target='b.xml'/>"
-      "<Relationship Id='u' Type='t/styles' Target='c.xml'/></Relationships>";
+      "<Relationship Id='u' Type='t/styles' Target='c.xml'/><Relationship Id='v' Type='t/worksheet' Target='d.xml'/></Relationships>";
+  const std::string second =  // the same columns in another order
+      "<worksheet><sheetData><row><c t='inlineStr'><is><t>b</t></is></c><c t='inlineStr'><is><t>a</t></is></c></row><row><c "
+      "r='B2'><v>1</v></c></row></sheetData></worksheet>";
   switch (bytes[0]) {
     case 'T':
       strings = content;
@@ -92,6 +95,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
                                        {"xl/_rels/workbook.xml.rels", relations},
                                        {"xl/a.xml", sheet},
                                        {"xl/b.xml", strings},
-                                       {"xl/c.xml", styles}}));
+                                       {"xl/c.xml", styles},
+                                       {"xl/d.xml", second}}));
   return 0;
 }
