@@ -454,7 +454,8 @@ std::vector<PersonalPlace> Redactor::search(std::string_view text) const {
     }
     finder.each(rules.uuid, [&](const Match& m) { finder.shield(m); });
     if (rules.on(Kind::kIban)) {
-      each_country(text, [&](std::size_t begin, const std::string& country, std::size_t, bool) {
+      each_country(text, [&](std::size_t begin, const std::string& country, std::size_t rest, bool) {
+        if (!is_digit(text[rest])) return;  // of the check
         const auto length = iban_length(country);
         std::string signs;
         if (length == 0) return;
