@@ -16,7 +16,6 @@ namespace deskhand {
 namespace {
 
 constexpr std::size_t kPieceBytes = 1 << 16;
-constexpr int kDeepest = 64;
 
 std::string_view local(std::string_view name) {
   const auto bar = name.rfind(':');
@@ -166,16 +165,14 @@ double XmlReader::share_read() const {
   return std::min(1.0, static_cast<double>(parsed_) / static_cast<double>(part_.declared()));
 }
 
-std::string_view XmlAttributes::operator[](std::string_view name) const {
-  for (const char** pair = pairs_; *pair; pair += 2)
-    if (local(*pair) == name) return pair[1];
-  return {};
-}
-
-XmlReader::XmlReader(ZipPart part) : part_(std::move(part)), parser_(XML_ParserCreate(nullptr)) {
-  if (!parser_) throw Error(ExitCode::kTooLarge, "{}: out of memory", part_.where());
+XmlReader::XmlReader(ZipPart part) : part_(std::move(part)) {
   constexpr std::int64_t kLarge = std::int64_t{4} << 20;
   if (part_.declared() > kLarge) ahead_ = std::make_unique<ReadAhead>(part_);
+}
+
+void XmlReader::begin_expat() {
+  parser_.reset(XML_ParserCreate(nullptr));
+  if (!parser_) throw Error(ExitCode::kTooLarge, "{}: out of memory", part_.where());
   XML_SetUserData(parser_.get(), this);
   XML_SetElementHandler(
       parser_.get(), [](void* self, const char* name, const char** attributes) { static_cast<XmlReader*>(self)->start(name, attributes); },
@@ -188,36 +185,54 @@ XmlReader::XmlReader(ZipPart part) : part_(std::move(part)), parser_(XML_ParserC
   });
   XML_SetStartDoctypeDeclHandler(parser_.get(), [](void* self, const char*, const char*, const char*, int) {
     auto& reader = *static_cast<XmlReader*>(self);
-    reader.guarded([&] {
-      throw Error(ExitCode::kBadInput, "{}: declares a document type, which no spreadsheet program writes; it is refused for safety",
-                  reader.part_.where());
-    });
+    reader.guarded([&] { reader.refuse_document_type(); });
   });
+}
+
+void XmlReader::refuse_document_type() const {
+  throw Error(ExitCode::kBadInput, "{}: declares a document type, which no spreadsheet program writes; it is refused for safety",
+              part_.where());
 }
 
 XmlReader::~XmlReader() = default;
 
 bool XmlReader::step() {
   if (finished_) return false;
-  XML_Status status;
   if (ahead_) {
     const auto block = ahead_->next();
     finished_ = block.empty();
-    parsed_ += static_cast<std::int64_t>(block.size());
-    status = XML_Parse(parser_.get(), block.data(), static_cast<int>(block.size()), finished_);
+    parse(block);
   } else {
     char buffer[kPieceBytes];
     const auto got = part_.read(buffer, sizeof buffer);
     finished_ = got == 0;
-    parsed_ += static_cast<std::int64_t>(got);
-    status = XML_Parse(parser_.get(), buffer, static_cast<int>(got), finished_);
-  }
-  if (fault_) std::rethrow_exception(fault_);
-  if (status != XML_STATUS_OK) {
-    throw Error(ExitCode::kBadInput, "{}: not well-formed XML in line {}: {}; the workbook is cut or damaged, export it again",
-                part_.where(), XML_GetCurrentLineNumber(parser_.get()), XML_ErrorString(XML_GetErrorCode(parser_.get())));
+    parse({buffer, got});
   }
   return !finished_;
+}
+
+void XmlReader::parse(std::string_view piece) {
+  if (parsed_ == 0) {  // the first
+    if (XmlScanner::can_read(piece))
+      scanner_ = std::make_unique<XmlScanner>(*this);
+    else
+      begin_expat();
+  }
+  parsed_ += static_cast<std::int64_t>(piece.size());
+  const auto malformed = [&](std::int64_t line, std::string_view why) {
+    return Error(ExitCode::kBadInput, "{}: not well-formed XML in line {}: {}; the workbook is cut or damaged, export it again",
+                 part_.where(), line, why);
+  };
+  if (scanner_) {
+    const auto outcome = scanner_->feed(piece, finished_);
+    if (outcome == XmlScanner::Outcome::kDocumentType) refuse_document_type();
+    if (outcome == XmlScanner::Outcome::kMalformed) throw malformed(scanner_->line(), scanner_->why());
+    return;
+  }
+  const auto status = XML_Parse(parser_.get(), piece.data(), static_cast<int>(piece.size()), finished_);
+  if (fault_) std::rethrow_exception(fault_);
+  if (status != XML_STATUS_OK)
+    throw malformed(static_cast<std::int64_t>(XML_GetCurrentLineNumber(parser_.get())), XML_ErrorString(XML_GetErrorCode(parser_.get())));
 }
 
 template <class Work>
@@ -234,7 +249,9 @@ void XmlReader::guarded(const Work& work) {  // no exception may cross expat's f
 void XmlReader::start(const char* name, const char** attributes) {
   guarded([&] {
     if (++depth_ > kDeepest) throw Error(ExitCode::kBadInput, "{}: elements nested deeper than {}", part_.where(), kDeepest);
-    if (on_start) on_start(local(name), XmlAttributes(attributes));
+    attributes_.clear();
+    for (const char** pair = attributes; *pair; pair += 2) attributes_.emplace_back(local(*pair), pair[1]);
+    if (on_start) on_start(local(name), XmlAttributes(attributes_));
   });
 }
 

@@ -1,17 +1,17 @@
 // What the workbook readers share: a part of a zip archive, unpacked piece by piece under limits that look at what was really read, and
-// expat over it. Document types are refused, so no entity is ever defined; elements are nested 64 deep at most.
+// the XML in it. Document types are refused, so no entity is ever defined; elements are nested 64 deep at most.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "deskhand/tickets/table.h"
+#include "deskhand/tickets/xml_scanner.h"
 
 struct zip;
 struct zip_file;
@@ -55,24 +55,10 @@ class ZipPart {
   std::int64_t packed_ = 1, declared_ = 1, read_ = 0;
 };
 
-// Attributes of an element by local name.
-class XmlAttributes {
- public:
-  explicit XmlAttributes(const char** pairs) : pairs_(pairs) {}
-  std::string_view operator[](std::string_view name) const;
-
- private:
-  const char** pairs_;
-};
-
 // Names are local ones: exporters choose their own prefixes, and strict workbooks another namespace. A large part is unpacked by a thread
 // of its own, a little ahead; meanwhile its archive must not be read by others.
-class XmlReader {
+class XmlReader : public XmlEvents {
  public:
-  std::function<void(std::string_view, const XmlAttributes&)> on_start;
-  std::function<void(std::string_view)> on_end;
-  std::function<void(std::string_view)> on_text;
-
   XmlReader(const XmlReader&) = delete;  // expat holds its address
   explicit XmlReader(ZipPart part);
   ~XmlReader();
@@ -92,13 +78,18 @@ class XmlReader {
   void guarded(const Work& work);
   void start(const char* name, const char** attributes);
   void end(const char* name);
+  void parse(std::string_view piece);
+  void begin_expat();
+  [[noreturn]] void refuse_document_type() const;
 
   ZipPart part_;
   std::unique_ptr<ReadAhead> ahead_;  // null: the part is small
   std::int64_t parsed_ = 0;           // bytes
-  std::unique_ptr<XML_ParserStruct, Free> parser_;
+  std::unique_ptr<XmlScanner> scanner_;
+  std::unique_ptr<XML_ParserStruct, Free> parser_;  // of what the scanner does not read
+  XmlAttributes::Pairs attributes_;
   std::exception_ptr fault_;
-  int depth_ = 0;
+  std::size_t depth_ = 0;
   bool finished_ = false;
 };
 
