@@ -132,12 +132,16 @@ class Preparation {
     report_.files.push_back(std::move(file));
   }
 
-  // What a forgotten ticket's row says is written nowhere, also where the row cannot be read.
+  // What a forgotten ticket's row says is written nowhere, also where the row cannot be read: where no column tells whose it is, the id
+  // is looked for among its first words.
+  static constexpr int kMostWords = 200;
   void reject(const std::filesystem::path& file, const std::string& ticket_id, const RowError& error) {
+    constexpr std::string_view kBetween = " \t\r\n\",;:|{}[]";  // of words, in a line of JSON too
+    int words = 0;
     const auto names_forgotten = [&](std::string_view cell) {
+      if (++words > kMostWords) return false;
       if (writer_.is_kept_away(bare_id(cell))) return true;
-      constexpr std::string_view kBetween = " \t\r\n\",;:|{}[]";  // a line of JSON
-      for (std::size_t at = cell.find_first_not_of(kBetween), words = 0; at < cell.size() && words < 64; ++words) {
+      for (auto at = cell.find_first_not_of(kBetween); at < cell.size() && words <= kMostWords; ++words) {
         const auto end = std::min(cell.find_first_of(kBetween, at), cell.size());
         if (writer_.is_kept_away(cell.substr(at, end - at))) return true;
         at = cell.find_first_not_of(kBetween, end);

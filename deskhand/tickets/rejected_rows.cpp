@@ -51,7 +51,10 @@ void RejectedRows::put(const std::filesystem::path& file, const std::string& tic
     out_->write(csv_row(kColumns));
   }
   std::vector<std::string> cells;
-  for (const auto& cell : error.cells()) cells.emplace_back(start_of(cell, kCellBytes));
+  std::size_t bytes = 0;
+  for (const auto& cell : error.cells()) {
+    if ((bytes += cells.emplace_back(start_of(cell, kCellBytes)).size()) > kRowBytes) break;
+  }
   std::string why = error.what();
   if (redactor_) {
     redactor_->begin_ticket();
@@ -60,7 +63,7 @@ void RejectedRows::put(const std::filesystem::path& file, const std::string& tic
     why = redactor_->redact(why);  // it quotes cells
   }
   std::string all;
-  for (std::size_t i = 0; i < cells.size(); ++i) all += (i ? " | " : "") + without_formula(cells[i]);
+  for (std::size_t i = 0; i < cells.size() && all.size() < kRowBytes; ++i) all += (i ? " | " : "") + without_formula(cells[i]);
   out_->write(csv_row({file.string(), std::to_string(error.row()), ticket_id, why, std::string(start_of(all, kRowBytes))}));
 }
 
