@@ -375,3 +375,25 @@ TEST_CASE("a ticket completed before it was received is kept, counted and said, 
   CHECK(parse_json(report.json(), "report")["completed_before_received"] == 1);
   CHECK(TicketStore(database).find("1")->query == "it jams");
 }
+
+TEST_CASE("an id that comes again, with other blanks too, is one ticket: its last row counts, its history joins, and it is said") {
+  const TemporaryFolder folder;
+  auto database = open_desk_database(folder.path() / "desk.db", Mode::kCreate);
+  const std::string header(kTickets, 0, std::string_view(kTickets).find('\n') + 1);
+  const auto report =
+      prepare(write_desk(folder,
+                         header + "INC 1,,ERP,Stock,Defect,01/02/2024,,One,2,first,,,,\r\n\"\u00A0INC\u00A0 "
+                                  "1\",,ERP,Stock,Defect,01/02/2024,,Two,2,second,,,,\r\n"
+                                  "\"'); DROP TABLE tickets;--\",,ERP,Stock,Defect,01/02/2024,,Three,2,third,,,,\r\n",
+                         "TICKETID,TICKETACTIVITYID,USERID,SHORTDESC,CREATEDATE,ACTIVITYDESC,ACTIVITYTYPECODE,ACTIVITYTYPE\r\n"
+                         "INC  1\u200B,1,C,in,01/02/2024,the shelf is empty,EI,E\r\n\"'); DROP TABLE tickets;--\",2,C,in,01/02/2024,the "
+                         "pallet is gone,EI,E\r\n"),
+              database);
+  CHECK(report.tickets == 2);
+  CHECK(report.skipped == std::map<std::string, std::int64_t>{{"ticket id that comes again (its last row counts)", 1}});
+  TicketStore store(database);
+  REQUIRE(store.find("INC 1"));
+  CHECK(store.find("INC 1")->subject == "Two");
+  CHECK(store.find("INC 1")->query == "the shelf is empty");
+  CHECK(store.find("'); DROP TABLE tickets;--")->query == "the pallet is gone");
+}

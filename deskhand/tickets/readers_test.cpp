@@ -173,6 +173,34 @@ TEST_CASE("a hidden sheet is read where no visible one has the columns") {
   }
 }
 
+TEST_CASE("sheets of megabytes, each unpacked ahead by a thread of its own, are read one behind the other") {
+  const TemporaryFolder folder;
+  const std::string text(3000, 'x');
+  std::vector<OneSheet> sheets;
+  for (const std::string name : {"A", "B", "C"}) {
+    sheets.push_back({name, {{"id", "text", "kind"}}});
+    for (int i = 0; i < 1600; ++i) sheets.back().rows.push_back({name + std::to_string(i), text, "k"});
+  }
+  write_xlsx(folder.path() / "book.xlsx", sheets);
+  const auto table = open_table(folder.path() / "book.xlsx");
+  std::size_t count = 0;
+  for (Row row; table->next(row); ++count) {
+    REQUIRE(row.cells[0] == sheets[count / 1600].name + std::to_string(count % 1600));
+    REQUIRE(row.cells[1] == text);
+  }
+  CHECK(count == 4800);
+}
+
+TEST_CASE("of hundreds of sheets the first hundred are looked at, and it is said") {
+  const TemporaryFolder folder;
+  std::vector<OneSheet> sheets;
+  for (int i = 0; i < 300; ++i) sheets.push_back({"S" + std::to_string(i), {{"id", "text", "kind"}, {std::to_string(i), "a", "b"}}});
+  write_xlsx(folder.path() / "book.xlsx", sheets);
+  const auto table = open_table(folder.path() / "book.xlsx");
+  CHECK(read_all(*table).size() == 100);
+  CHECK(table->description().ends_with(" of 300 as one table, the first 100 looked at"));
+}
+
 TEST_CASE("tickets without ids of their own are told apart by file, sheet and row, and a bad cell is named with its sheet") {
   const TemporaryFolder folder;
   write_xlsx(folder.path() / "book.xlsx", {{"A", {{"text", "urgency", "kind"}, {"one", "1", "x"}}},
