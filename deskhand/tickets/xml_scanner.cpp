@@ -244,10 +244,13 @@ bool XmlScanner::decode(std::string_view raw, std::string& out, bool in_attribut
     if (i == raw.size()) break;
     const auto c = static_cast<unsigned char>(raw[i]);
     if (c >= 0x80) {
-      const auto bytes = character(raw.substr(i));
-      if (bytes == 0) return fail("not well-formed (invalid token)"), false;
-      out += raw.substr(i, bytes);
-      i += bytes;
+      const auto begin = i;
+      while (i < raw.size() && static_cast<unsigned char>(raw[i]) >= 0x80) {
+        const auto bytes = character(raw.substr(i));
+        if (bytes == 0) return fail("not well-formed (invalid token)"), false;
+        i += bytes;
+      }
+      out += raw.substr(begin, i - begin);
     } else if (c == '&' && !in_cdata_) {
       const auto close = raw.substr(i, kMostEntityBytes).find(';');
       if (close == raw.npos || !append_entity(out, raw.substr(i + 1, close - 1))) return fail("undefined entity"), false;
