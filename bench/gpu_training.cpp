@@ -1,7 +1,7 @@
-// gpu_training METHOD TEXTS LENGTHS PASSES STEPS [LAYERS] [RECOMPUTE]: whole optimizer steps (forward, backward, clipping, AdamW) of a
-// model of Llama-3.1-8B's shape with random weights in bf16, on the GPU. TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"),
-// in PASSES passes; loss on every token; METHOD lora (q and v, r 16) or hybrid. One JSON object: the median step's tokens a second, the
-// memory that the card lacked at the end, the losses.
+// gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE]: whole optimizer steps (forward, backward, clipping, AdamW) of
+// a model of Llama-3.1-8B's shape with random weights on the GPU; BASE is their type (bf16, q4_k, ...) or fp8, the layers' matrices in FP8.
+// TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"), in PASSES passes; loss on every token; METHOD lora (q and v, r 16) or
+// hybrid. One JSON object: the median step's tokens a second, the memory that the card lacked at the end, the losses.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -13,62 +13,43 @@
 
 #include "bench/llama8b.h"
 #include "bench/random_texts.h"
+#include "bench/random_weights.h"
 #include "deskhand/model/training_pass.h"
 #include "deskhand/ops/optimizer.h"
 #include "deskhand/tensor/cuda/context.h"
 #include "deskhand/train/adapt.h"
+#include "deskhand/train/frozen_base.h"
 
 using namespace deskhand;
 
 namespace {
 
-// One piece of random bf16 values, copied wherever weights are wanted: speed does not ask for more.
-class RandomWeights {
- public:
-  RandomWeights() : piece_(DType::kBF16, {kPiece}) {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal(0, 0.02f);
-    for (std::uint16_t& value : piece_.view().as<std::uint16_t>()) value = to_bf16(normal(random));
-    piece_ = piece_.copy_to(Device::kCuda);
-  }
-
-  ConstView matrix(std::int64_t rows, std::int64_t columns) {
-    Tensor& made = owned.emplace_back(DType::kBF16, Shape{rows, columns}, Device::kCuda);
-    const View flat = made.view().reshaped({rows * columns});
-    for (std::int64_t first = 0; first < rows * columns; first += kPiece) {
-      const std::int64_t count = std::min(kPiece, rows * columns - first);
-      copy_bytes(flat.rows(first, count), piece_.view().rows(0, count));
-    }
-    return made.view();
-  }
-  ConstView norm(std::int64_t width) {
-    Tensor ones(DType::kF32, {width});
-    std::fill(ones.floats().begin(), ones.floats().end(), 1.f);
-    return owned.emplace_back(ones.copy_to(Device::kCuda)).view();
-  }
-
-  std::vector<Tensor> owned;
-
- private:
-  static constexpr std::int64_t kPiece = (32ll << 20) + 4099;  // so that no two layers are alike
-  Tensor piece_;
-};
-
-DecoderWeights random_weights(const DecoderConfig& c, RandomWeights& random) {
+// fp8 not null: where the layers' matrices are quantised to FP8; then nothing else of them stays.
+DecoderWeights random_decoder(const DecoderConfig& c, RandomWeights& random, const Backend* fp8) {
   DecoderWeights weights;
+  const auto linear = [&](std::int64_t outputs, std::int64_t inputs) {
+    Linear made{.weight = random.matrix(outputs, inputs)};
+    if (!fp8) return made;
+    made.fp8 = fp8_weight(*fp8, made.weight, weights.owned);
+    made.weight = made.fp8.forward.values;
+    random.owned.pop_back();
+    return made;
+  };
   weights.embedding = random.matrix(c.vocabulary, c.width);
-  for (std::int64_t i = 0; i < c.layers; ++i)
-    weights.layers.push_back({.attention_norm = random.norm(c.width),
-                              .q = {random.matrix(c.query_width(), c.width)},
-                              .k = {random.matrix(c.kv_width(), c.width)},
-                              .v = {random.matrix(c.kv_width(), c.width)},
-                              .attention_out = {random.matrix(c.width, c.query_width())},
-                              .feed_forward_norm = random.norm(c.width),
-                              .gate = {random.matrix(c.feed_forward, c.width)},
-                              .up = {random.matrix(c.feed_forward, c.width)},
-                              .down = {random.matrix(c.width, c.feed_forward)}});
-  weights.final_norm = random.norm(c.width);
-  weights.head = {random.matrix(c.vocabulary, c.width)};
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    DecoderLayer layer{.attention_norm = random.vector(c.width, 1)};
+    layer.q = linear(c.query_width(), c.width);
+    layer.k = linear(c.kv_width(), c.width);
+    layer.v = linear(c.kv_width(), c.width);
+    layer.attention_out = linear(c.width, c.query_width());
+    layer.feed_forward_norm = random.vector(c.width, 1);
+    layer.gate = linear(c.feed_forward, c.width);
+    layer.up = linear(c.feed_forward, c.width);
+    layer.down = linear(c.width, c.feed_forward);
+    weights.layers.push_back(layer);
+  }
+  weights.final_norm = random.vector(c.width, 1);
+  weights.head.weight = random.matrix(c.vocabulary, c.width);
   return weights;
 }
 
@@ -108,6 +89,12 @@ std::vector<std::int64_t> numbers_of(std::string_view text) {
   return numbers;
 }
 
+DType type_of(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(DType::kQ6_K); ++i)
+    if (dtype_name(static_cast<DType>(i)) == name) return static_cast<DType>(i);
+  throw Error(ExitCode::kUsage, "no type of weights: {}", name);
+}
+
 double gib_taken(const CudaDevice& before) {
   const CudaDevice now = cuda_devices().devices.front();
   return static_cast<double>(before.free_bytes - now.free_bytes) / (1ll << 30);
@@ -117,7 +104,7 @@ double gib_taken(const CudaDevice& before) {
 
 int main(int count, char** arguments) try {
   if (count < 6) {
-    fmt::print(stderr, "usage: gpu_training METHOD TEXTS LENGTHS PASSES STEPS [LAYERS] [RECOMPUTE]\n");
+    fmt::print(stderr, "usage: gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE]\n");
     return 2;
   }
   const auto number = [&](int at, std::int64_t otherwise) { return at < count ? std::atoll(arguments[at]) : otherwise; };
@@ -129,9 +116,11 @@ int main(int count, char** arguments) try {
   CudaContext context;
   Workspace workspace;
   const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
-  const DecoderConfig config = llama8b(number(6, 32));
-  RandomWeights random;
-  const DecoderWeights base = random_weights(config, random);
+  const std::string_view held = count > 6 ? arguments[6] : "bf16";
+  const bool fp8 = held == "fp8";
+  const DecoderConfig config = llama8b(number(7, 32));
+  RandomWeights random(fp8 ? DType::kBF16 : type_of(held));
+  const DecoderWeights base = random_decoder(config, random, fp8 ? &on : nullptr);
   Adapter adapter = random_adapter(config, hybrid);
   const DecoderWeights weights = adapted(base, adapter, config);
   Parameters parameters = Parameters::of(adapter, 1);
@@ -142,8 +131,9 @@ int main(int count, char** arguments) try {
   TrainingPass pass(config, weights,
                     {.tokens = tokens,
                      .positions = *std::max_element(given.begin(), given.end()),
-                     .recompute = number(7, 0) != 0,
-                     .activations = {Device::kCuda, DType::kBF16}});
+                     .recompute = number(8, 0) != 0,
+                     .activations = {Device::kCuda, DType::kBF16},
+                     .fp8 = fp8});
   std::vector<double> seconds, losses;
   for (std::int64_t step = 1; step <= steps; ++step) {
     std::vector<Texts> drawn;

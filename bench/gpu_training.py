@@ -1,11 +1,12 @@
-"""gpu.lora.packed8192, gpu.hybrid.packed8192, gpu.lora.seedbatch, gpu.hybrid.seedbatch, gpu.lora.memory: whole training steps of a model of
-Llama-3.1-8B's shape on one GPU, HF PEFT and Liger (gpu_peft_speed.py) and gpu_training one after the other.
+"""gpu.lora.packed8192, gpu.lora.fp8, gpu.hybrid.packed8192, gpu.lora.seedbatch, gpu.hybrid.seedbatch, gpu.lora.memory, gpu.qlora.memory: whole
+training steps of a model of Llama-3.1-8B's shape on one GPU, HF PEFT and Liger (gpu_peft_speed.py) and gpu_training one after the other.
 
     gpu_training.py [--engine build/cuda/bench/gpu_training] [--steps 8] [--no-liger] [--dry]
 
 Packed: 8 texts of 1 024 tokens, all of them real, for everybody. Seed batch: 8 tickets of 110 and 160 tokens, which the peer pads to 256 and
-we do not; real tokens are counted. Memory: ours in two passes of 4 096 tokens, all that the process takes on the card; the peer's is what
-PyTorch allocated. Needs torch, transformers, peft, liger-kernel and a GPU.
+we do not; real tokens are counted. fp8: our frozen matrices in FP8, the peers' in bf16. Memory: ours in two passes of 4 096 tokens, and over a
+base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card; the peer's is what PyTorch
+allocated. Needs torch, transformers, peft, liger-kernel and a GPU.
 """
 import argparse
 import json
@@ -16,13 +17,17 @@ import sys
 from measurement import record
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gpu_peft_speed.py")
-# Of each row: ours (gpu_training's METHOD TEXTS LENGTHS PASSES), the peer's case, whether Liger is asked too, what is to be reached.
+# Of each row: ours (gpu_training's METHOD TEXTS LENGTHS PASSES, and what follows STEPS), the peer's case, whether Liger is asked too, what is
+# to be reached.
 ROWS = {"gpu.lora.packed8192": (["lora", "8", "1024", "1"], "lora:8x1024", True, 20500),
+        "gpu.lora.fp8": (["lora", "8", "1024", "1", "fp8"], "lora:8x1024", True, 28000),
         "gpu.hybrid.packed8192": (["hybrid", "8", "1024", "1"], "hybrid:8x1024", True, 19000),
         "gpu.lora.seedbatch": (["lora", "8", "110,160", "1"], "lora:padded", False, 15000),
         "gpu.hybrid.seedbatch": (["hybrid", "8", "110,160", "1"], "hybrid:padded", False, 12500)}
 MEMORY = ["lora", "8", "1024", "2"]
 MEMORY_REACH = 36
+QLORA = ["lora", "8", "1024", "4", "q4_k", "32", "1"]
+QLORA_REACH = 7
 
 
 def card() -> str:
@@ -45,10 +50,10 @@ def main() -> None:
     steps = arguments.steps
 
     def ours(case: list[str]) -> dict:
-        return json.loads(subprocess.run([arguments.engine, *case, str(steps)], capture_output=True, text=True, check=True).stdout)
+        return json.loads(subprocess.run([arguments.engine, *case[:4], str(steps), *case[4:]], capture_output=True, text=True, check=True).stdout)
 
     found = {name: ours(row[0]) for name, row in ROWS.items()}
-    in_two = ours(MEMORY)
+    in_two, over_four_bits = ours(MEMORY), ours(QLORA)
     theirs = {"HF PEFT": peers("hf", steps, [row[1] for row in ROWS.values()])}
     if not arguments.no_liger:
         theirs["Liger"] = peers("liger", steps, [row[1] for row in ROWS.values() if row[2]])
@@ -58,8 +63,11 @@ def main() -> None:
         told = [f"{at[case]['tokens_s']:.0f}, {at[case]['gib']:.1f}" if case in at else "" for at in (theirs["HF PEFT"], theirs.get("Liger", {}))]
         print(f"| {name} | {found[name]['tokens_s']:.0f} | {found[name]['gib']:.1f} | {told[0]} | {told[1]} | {reach} |")
     print(f"| gpu.lora.memory, in two passes | {in_two['tokens_s']:.0f} | {in_two['gib']:.1f} | | | {MEMORY_REACH} GiB |")
+    print(f"| gpu.qlora.memory, 2 048 tokens a pass | {over_four_bits['tokens_s']:.0f} | {over_four_bits['gib']:.1f} | | | {QLORA_REACH} GiB |")
     if arguments.dry:
         return
+    record("gpu.qlora.memory", over_four_bits["gib"], "GiB", "limit", 8, over_four_bits["gib"] / 8, limit=str(QLORA_REACH),
+           note=f"{note}, q4_k, four passes of 2048 tokens, activations computed again, {over_four_bits['tokens_s']:.0f} tok/s")
     for peer, cases in theirs.items():
         for name, (_, case, _, reach) in ROWS.items():
             if cases.get(case, {}).get("tokens_s"):

@@ -25,7 +25,7 @@ template <class To, class AnyRecipe>
 void each_key(To& to, AnyRecipe& r) {
   to.choice("method", r.method, Names{"lora", "hybrid", "full"});
   to.choice("base", r.base, Names{"stored", "q8", "q4"});
-  to.choice("precision", r.precision, Names{"auto", "f32"});
+  to.choice("precision", r.precision, Names{"auto", "f32", "fp8"});
   to.value("recompute", r.recompute);
   to.section("lora");
   to.value("targets", r.lora.targets);

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "deskhand/model/first_rows.h"
-#include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
 #include "deskhand/ops/embed.h"
+#include "deskhand/ops/fp8.h"
 #include "deskhand/ops/gather.h"
 #include "deskhand/ops/linear.h"
 #include "deskhand/ops/rms_norm.h"
@@ -41,14 +41,23 @@ struct LinearBackward {
   View d_x;
   Into into;
   ConstView d_out, x, low;
+  ConstFp8Rows narrow;  // d_out in FP8, where the weight is
 };
 
 void run(const Backend& on, const LinearBackward& at) {
   if (!at.gradients.weight.empty()) linear_backward_weight(on, at.gradients.weight, at.d_out, at.x);
   if (!at.gradients.bias.empty()) linear_backward_bias(on, at.gradients.bias, at.d_out);
-  if (!at.d_x.empty()) linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
+  if (!at.d_x.empty() && !at.narrow.empty())
+    fp8_linear(on, at.d_x, at.narrow, at.linear.fp8.backward, {}, at.into == Into::kAdd ? ConstView(at.d_x) : ConstView());
+  else if (!at.d_x.empty())
+    linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
   if (!at.linear.lora.a.empty())
     lora_backward(on, {at.gradients.lora_a, at.gradients.lora_b, at.d_x}, at.d_out, at.x, at.low, at.linear.lora);
+}
+
+// Whether somebody reads the gradient of its output as it is, and not only in FP8.
+bool wants_plain(const Linear& linear, const LinearGradients& gradients) {
+  return !gradients.bias.empty() || !linear.lora.a.empty();
 }
 
 // What answering rounds by itself to be fast, training in f32 does not.
@@ -71,17 +80,30 @@ std::size_t lowest_trained(const DecoderGradients& gradients) {
   return static_cast<std::size_t>(lowest - gradients.layers.begin());
 }
 
+// Whether silu(gate) * up is read as it is.
+bool wants_product(const DecoderWeights& weights, const TrainingPass::Limits& limits) {
+  return !limits.fp8 ||
+         std::any_of(weights.layers.begin(), weights.layers.end(), [](const DecoderLayer& layer) { return !layer.down.lora.a.empty(); });
+}
+
 }  // namespace
+
+TrainingPass::Narrow::Narrow(std::int64_t rows, std::int64_t width, const Placement& at)
+    : values(DType::kI8, {rows * width}, at.device), scales(at.make_f32({rows})) {}
+
+Fp8Rows TrainingPass::Narrow::rows(std::int64_t count, std::int64_t width) {
+  return {values.view().rows(0, count * width).reshaped({count, width}), scales.view().rows(0, count)};
+}
 
 TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& weights, Limits limits)
     : config_(config),
       weights_(weights),
-      limits_{limits.tokens, std::min(limits.positions, config.max_positions), limits.recompute, limits.activations},
+      limits_{limits.tokens, std::min(limits.positions, config.max_positions), limits.recompute, limits.activations, limits.fp8},
       angles_(config, weights.rope_factors, limits_.positions, limits.activations.device),
       normed_(limits.activations.make({limits.tokens, config.width})),
       delta_(limits.activations.make({limits.tokens, config.width})),
       d_x_(limits.activations.make({limits.tokens, config.width})),
-      product_(limits.activations.make({limits.tokens, config.feed_forward})),
+      product_(limits.activations.make({wants_product(weights, limits) ? limits.tokens : 0, config.feed_forward})),
       d_product_(limits.activations.make({limits.tokens, config.feed_forward})),
       d_attended_(limits.activations.make({limits.tokens, config.heads, config.head_width})),
       d_q_(limits.activations.make({limits.tokens, config.heads, config.head_width})),
@@ -93,6 +115,10 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
     throw Error(ExitCode::kUsage,
                 "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
                 "method, which trains all of it");
+  if (limits.fp8) {
+    const std::int64_t widest = std::max({config.width, config.query_width(), config.feed_forward});
+    for (Narrow& narrow : narrow_) narrow = Narrow(limits.tokens, widest, limits.activations);
+  }
   for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.push_back(limits.activations.make({limits.tokens, config.width}));
   const std::int64_t kept = limits.recompute ? 1 : config.layers;
   for (std::int64_t i = 0; i < kept; ++i)
@@ -115,9 +141,10 @@ std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int
   const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv, once_f32 = 1;
   const std::int64_t layers = limits.recompute ? 1 : c.layers, f32 = sizeof(float);
   const std::int64_t row = size * ((c.layers + 1) * c.width + layers * kept + once) + f32 * (layers * kept_f32 + once_f32);
+  const std::int64_t narrow = limits.fp8 ? 2 * (std::max({c.width, query, c.feed_forward}) + f32) : 0;
   const std::int64_t position = f32 * c.head_width;
   const std::int64_t position_number = sizeof(std::int32_t);
-  return limits.tokens * (row + position_number) + std::min(limits.positions, c.max_positions) * position;
+  return limits.tokens * (row + narrow + position_number) + std::min(limits.positions, c.max_positions) * position;
 }
 
 HeadLoss TrainingPass::evaluate(const Backend& on, const Batch& batch) {
@@ -174,10 +201,35 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
   rms_norm(on, hidden, last, weights_.final_norm, config_.norm_epsilon, rstd);
   if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets, {.weights = batch.weights});
   const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight};
-  const HeadLoss loss = head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale, .weights = batch.weights});
+  const HeadLoss loss =
+      head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale, .weights = batch.weights});
   rms_norm_backward(on, {.d_x = hidden, .d_weight = gradients->final_norm}, hidden, last, weights_.final_norm, rstd);
   scatter_rows(on, rows_of(d_x_), hidden, batch.rows);
   return loss;
+}
+
+Fp8Rows TrainingPass::narrowed(const Backend& on, Narrow& room, ConstView x) const {
+  const Fp8Rows narrow = room.rows(x.shape()[0], x.shape()[1]);
+  to_fp8(on, narrow, x);
+  return narrow;
+}
+
+TrainingPass::Input TrainingPass::norm(const Backend& on, ConstView x, ConstView weight, View rstd, bool plain) {
+  const View normed = rows_of(normed_);
+  if (!limits_.fp8) {
+    rms_norm(on, normed, x, weight, config_.norm_epsilon, rstd);
+    return {.plain = normed, .narrow = {}};
+  }
+  const Fp8Rows narrow = narrow_[0].rows(rows_, config_.width);
+  rms_norm_fp8(on, narrow, plain ? normed : View(), x, weight, config_.norm_epsilon, rstd);
+  return {.plain = normed, .narrow = narrow};
+}
+
+void TrainingPass::apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in) {
+  if (limits_.fp8)
+    apply(on, calls, in.plain, in.narrow);
+  else
+    apply(on, calls, in.plain);
 }
 
 void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch) {
@@ -185,25 +237,36 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   Kept& own = kept(number);
   LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
-  const auto call = [&](Place at, Tensor& out) { return LinearCall{&linears[at], rows_of(out), low_of(own, at, linears[at])}; };
+  const auto call = [&](Place at, Tensor& out, ConstView add = {}) {
+    return LinearCall{&linears[at], rows_of(out), low_of(own, at, linears[at]), add};
+  };
+  const auto is_adapted = [&](auto... places) { return (!linears[places].lora.a.empty() || ...); };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
-  const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), normed = rows_of(normed_), delta = rows_of(delta_);
+  const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), attended = rows_of(act.attended);
 
-  rms_norm(on, normed, x, layer.attention_norm, config_.norm_epsilon, act.attention_rstd.view().rows(0, rows_));
-  apply(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, normed);
+  Input in = norm(on, x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_), is_adapted(kQ, kK, kV));
+  apply_layers(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, in);
   rope(on, heads(act.q), positions, angles_.table());
   rope(on, heads(act.k), positions, angles_.table());
   attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {.shared = shared_}, rows_of(act.logsumexp));
-  apply(on, std::array{call(kAttentionOut, delta_)}, rows_of(act.attended));
-  add(on, middle, x, delta);
+  in = {.plain = attended, .narrow = {}};
+  if (limits_.fp8) in.narrow = narrowed(on, narrow_[0], attended);
+  apply_layers(on, std::array{call(kAttentionOut, act.middle, x)}, in);
 
-  rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon, act.feed_forward_rstd.view().rows(0, rows_));
-  apply(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, normed);
-  if (stretch == Stretch::kAllButDown && linears[kDown].lora.a.empty()) return;
-  swiglu(on, rows_of(product_), rows_of(act.gate), rows_of(act.up));
-  apply(on, std::array{call(kDown, delta_)}, rows_of(product_));
-  add(on, rows_of(inputs_[number + 1]), middle, delta);
+  in = norm(on, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), is_adapted(kGate, kUp));
+  apply_layers(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, in);
+  if (stretch == Stretch::kAllButDown && !is_adapted(kDown)) return;
+  const View gate = rows_of(act.gate), up = rows_of(act.up);
+  if (limits_.fp8) {
+    const Fp8Rows narrow = narrow_[0].rows(rows_, config_.feed_forward);
+    in = {.plain = is_adapted(kDown) ? rows_of(product_) : View(), .narrow = narrow};
+    swiglu_fp8(on, narrow, is_adapted(kDown) ? rows_of(product_) : View(), gate, up);
+  } else {
+    in = {.plain = rows_of(product_), .narrow = {}};
+    swiglu(on, rows_of(product_), gate, up);
+  }
+  apply_layers(on, std::array{call(kDown, inputs_[number + 1], middle)}, in);
 }
 
 void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
@@ -212,21 +275,38 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   Kept& own = kept(number);
   LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
+  // d_out in FP8 goes to the next room, or lies there already.
+  std::size_t next = 0;
+  const auto pull_narrow = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x,
+                               ConstFp8Rows narrow) {
+    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at]), narrow});
+  };
   const auto pull = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x) {
-    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at])});
+    ConstFp8Rows narrow;
+    if (limits_.fp8 && !d_x.empty()) narrow = narrowed(on, narrow_[next++ % narrow_.size()], d_out);
+    pull_narrow(at, of, d_x, into, d_out, x, narrow);
   };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);
-  const View gate = rows_of(act.gate), up = rows_of(act.up), product = rows_of(product_), d_product = rows_of(d_product_);
+  const View gate = rows_of(act.gate), up = rows_of(act.up), d_product = rows_of(d_product_);
   const View d_normed = rows_of(delta_);
 
-  if (wants_input(linears[kDown], gradients.down)) swiglu(on, product, gate, up);
+  View product;
+  if (wants_input(linears[kDown], gradients.down)) swiglu(on, product = rows_of(product_), gate, up);
   pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
-  swiglu_backward(on, gate, up, d_product, gate, up);  // from here on gate and up hold their gradients
+  // From here on gate and up hold their gradients, where somebody reads them as they are.
+  Fp8Rows d_gate, d_up;
+  if (limits_.fp8) {
+    d_gate = narrow_[0].rows(rows_, config_.feed_forward), d_up = narrow_[1].rows(rows_, config_.feed_forward);
+    const bool plain = wants_plain(linears[kGate], gradients.gate) || wants_plain(linears[kUp], gradients.up);
+    swiglu_backward_fp8(on, d_gate, d_up, plain ? gate : View(), plain ? up : View(), d_product, gate, up);
+  } else {
+    swiglu_backward(on, gate, up, d_product, gate, up);
+  }
   if (wants_input(linears[kGate], gradients.gate) || wants_input(linears[kUp], gradients.up))
     rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon);
-  pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed);
-  pull(kUp, gradients.up, d_normed, Into::kAdd, up, normed);
+  pull_narrow(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed, d_gate);
+  pull_narrow(kUp, gradients.up, d_normed, Into::kAdd, up, normed, d_up);
   rms_norm_backward(on, {d_x, Into::kAdd, gradients.feed_forward_norm}, d_normed, middle, layer.feed_forward_norm,
                     act.feed_forward_rstd.view().rows(0, rows_));
 

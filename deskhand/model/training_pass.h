@@ -19,6 +19,7 @@ class TrainingPass {
     std::int64_t positions = 2048;  // tokens of the longest text
     bool recompute = false;         // keep each layer's input alone and compute the rest again for backward: Chen et al., 2016
     Placement activations{};        // on the GPU where weights and gradients are there, and there in f32 or bf16
+    bool fp8 = false;               // all matrices of all layers are in FP8 (Linear::fp8); activations are bf16 on the GPU then
   };
   // Texts side by side that do not see one another; text i is tokens [bounds[i], bounds[i + 1]). The token after row rows[j] is to be
   // targets[j]; rows ascend. Texts that begin alike, as prompts under one instruction do, may share that beginning: it stands once, in the
@@ -56,12 +57,30 @@ class TrainingPass {
     std::array<Tensor, kLinears> low;  // (N, R) of each pair, or empty; R the largest of the layers that use it in turn
   };
 
+  // What several linears of a layer read: as it is, in FP8, or both.
+  struct Input {
+    ConstView plain;
+    ConstFp8Rows narrow;
+  };
+  // Room for a matrix of N rows in FP8.
+  struct Narrow {
+    Narrow() = default;
+    Narrow(std::int64_t rows, std::int64_t width, const Placement& at);
+    Fp8Rows rows(std::int64_t count, std::int64_t width);
+
+    Tensor values, scales;  // (N * the largest width) i8, (N) f32
+  };
+
   enum class Stretch : std::uint8_t { kWhole, kAllButDown };  // of a layer: backward does not read what it leaves
 
   HeadLoss forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients);
   void forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch);
   // d_x_ goes from the layer's output to its input; to_input false: nobody below wants it.
   void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
+  // rms_norm of x, into normed_ where it is wanted as it is.
+  Input norm(const Backend& on, ConstView x, ConstView weight, View rstd, bool plain);
+  Fp8Rows narrowed(const Backend& on, Narrow& room, ConstView x) const;
+  void apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in);
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
   View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
   View low_of(Kept& kept, std::size_t at, const Linear& linear) const;  // empty where it has no pair
@@ -76,6 +95,7 @@ class TrainingPass {
   Tensor product_, d_product_;           // (N, F)     silu(gate) * up
   Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
   Tensor last_rstd_;                     // (M)
+  std::array<Narrow, 2> narrow_;         // where matrices are in FP8: what is multiplied next
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
   std::int64_t rows_ = 0;    // N

@@ -173,11 +173,9 @@ DecoderWeights take_decoder(Taker& take, const DecoderNames& names, const Decode
 
 }  // namespace
 
-void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
-  std::array<LinearPart, 4> parts;
-  DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
-  for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias};
-  linear(on, std::span(parts).first(calls.size()), x);
+namespace {
+
+void add_pairs(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
   for (const LinearCall& call : calls) {
     const LoraWeights& pair = call.layer->lora;
     if (pair.a.empty()) continue;
@@ -186,6 +184,21 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
     if (low.empty()) low = scratch(on, kLow, x.type(), {tokens, rank});
     lora(on, call.out, low, x, pair);
   }
+}
+
+}  // namespace
+
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
+  std::array<LinearPart, 4> parts;
+  DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
+  for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias, calls[i].add};
+  linear(on, std::span(parts).first(calls.size()), x);
+  add_pairs(on, calls, x);
+}
+
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow) {
+  for (const LinearCall& call : calls) fp8_linear(on, call.out, narrow, call.layer->fp8.forward, call.layer->bias, call.add);
+  add_pairs(on, calls, x);
 }
 
 void apply(const Backend& on, std::span<const LinearCall> calls, const NormedInput& in) {

@@ -13,6 +13,7 @@
 #include "deskhand/model/gguf.h"
 #include "deskhand/model/safetensors.h"
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/fp8.h"
 #include "deskhand/ops/fused.h"
 #include "deskhand/ops/lora.h"
 #include "deskhand/tensor/tensor.h"
@@ -24,16 +25,20 @@ struct Linear {
   ConstView weight;  // (O, I), any dtype
   ConstView bias;    // (O) f32, or empty
   LoraWeights lora;  // of an adapter; a is empty where there is none
+  Fp8Weight fp8;  // a training's frozen matrix in FP8: weight is then fp8.forward.values, whose shape is right and whose type nobody reads
 };
 
 struct LinearCall {
   const Linear* layer = nullptr;
-  View out;    // (N, O)
-  View low{};  // (N, R): what lora leaves for backward; empty: nobody wants it
+  View out;         // (N, O)
+  View low{};       // (N, R): what lora leaves for backward; empty: nobody wants it
+  ConstView add{};  // (N, O): what the result is added to; empty: nothing. May not overlap out
 };
 
 // All layers of one input in one pass; at most four.
 void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x);
+// The same of layers in FP8. `narrow` is x (N, I) in it; x itself may be empty where no layer has an adapter.
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow);
 inline void apply(const Backend& on, const Linear& layer, View out, ConstView x) {
   const LinearCall call{&layer, out};
   apply(on, {&call, 1}, x);

@@ -3,7 +3,7 @@
 namespace deskhand {
 
 void dequantize(const Backend& on, View out, ConstView in) {
-  DESKHAND_ASSERT(out.type() == DType::kF32 && out.shape() == in.shape(), "(N, I) f32 of out");
+  DESKHAND_ASSERT(is_activation(on, out.type()) && out.shape() == in.shape(), "(N, I) f32 of out, or bf16 on CUDA");
   DESKHAND_ASSERT(in.type() != DType::kI32 && in.type() != DType::kI8, "a type of weights");
   if (on.kind == Backend::Kind::kReference) return reference::dequantize(out, in);
   if constexpr (kCudaBuilt)

@@ -1,4 +1,4 @@
-// out (N, I) f32 = the rows of `in` (N, I), any dtype. Formats: dtype.h.
+// out (N, I) f32, or bf16 on CUDA, = the rows of `in` (N, I), any dtype. Formats: dtype.h.
 #pragma once
 #include "deskhand/ops/backend.h"
 

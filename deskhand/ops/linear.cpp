@@ -1,5 +1,7 @@
 #include "deskhand/ops/linear.h"
 
+#include "deskhand/ops/add.h"
+
 namespace deskhand {
 
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
@@ -12,12 +14,20 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
                     "(N, O) of out");
     DESKHAND_ASSERT(part.bias.empty() || (part.bias.type() == DType::kF32 && part.bias.shape().elements() == part.weight.shape()[0]),
                     "(O) f32 of bias");
+    DESKHAND_ASSERT(part.add.empty() ||
+                        (part.add.type() == part.out.type() && part.add.shape() == part.out.shape() && part.add.data() != part.out.data()),
+                    "(N, O) of add, of out's type");
   }
-  if (on.kind == Backend::Kind::kReference) return reference::linear(parts, x);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::linear(on, parts, x);
-  require_cpu(on);
-  cpu::linear(on, parts, x);
+  if (on.kind == Backend::Kind::kReference) {
+    reference::linear(parts, x);
+  } else {
+    require_cpu(on);
+    cpu::linear(on, parts, x);
+  }
+  for (const LinearPart& part : parts)
+    if (!part.add.empty()) add(on, part.out, part.out, part.add);
 }
 
 void linear_backward_input(const Backend& on, View d_x, ConstView d_out, ConstView weight, Into into) {

@@ -11,6 +11,7 @@ struct LinearPart {
   View out;          // (N, O), may not overlap x
   ConstView weight;  // (O, I)
   ConstView bias;    // (O), or empty
+  ConstView add{};   // (N, O) of out's type: what the product is added to; or empty. May not overlap out
 };
 
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x);

@@ -41,4 +41,25 @@ TEST_CASE("what a file holds in fewer bits already is left as it is") {
   CHECK(held.layers.front().q.weight.data() == base.weights().layers.front().q.weight.data());
 }
 
+TEST_CASE("a base in FP8 takes two bytes a weight, and a machine without FP8 or odd widths are refused by name") {
+  const Backend plain{.kind = Backend::Kind::kReference};
+  const Decoder base = Decoder::load(kModels / "llama-untied");
+  const DecoderWeights held = hold_in_fp8(plain, base, base.weights());
+  const Linear& gate = held.layers.front().gate;
+  const Shape& shape = base.weights().layers.front().gate.weight.shape();
+  CHECK(gate.weight.shape() == shape);
+  CHECK((gate.fp8.backward.values.shape() == Shape{shape[1], shape[0]}));
+  std::int64_t bytes = 0;
+  for (const ConstFp8Rows& rows : {gate.fp8.forward, gate.fp8.backward}) bytes += rows.values.bytes() + rows.scales.bytes();
+  CHECK(bytes == fp8_bytes(base.weights().layers.front().gate.weight));
+  CHECK(held.head.weight.data() == base.weights().head.weight.data());
+
+  testing::Machine machine(1);
+  CHECK_THROWS_WITH(hold_in_fp8(machine.on, base, base.weights()),
+                    doctest::Contains("GPUs of compute capability 8.9 or newer; on the CPU"));
+  DecoderWeights odd = base.weights().views();
+  odd.layers.back().up.weight = odd.layers.back().up.weight.rows(0, 40);
+  CHECK_THROWS_WITH(hold_in_fp8(plain, base, odd), doctest::Contains("this model's mlp.up_proj is (40, 64)"));
+}
+
 }  // namespace deskhand

@@ -26,6 +26,10 @@ void check(const Recipe& recipe, std::string_view where) {
   const auto& [lora, data, optimizer, schedule, run] = std::tie(recipe.lora, recipe.data, recipe.optimizer, recipe.schedule, recipe.run);
   if (recipe.method == Method::kFull && recipe.base != FrozenBase::kAsStored)
     refuse("method = \"full\" trains every weight, so the base cannot be quantised; leave base at \"stored\"");
+  if (recipe.precision == Precision::kFp8 && recipe.method == Method::kFull)
+    refuse("precision = \"fp8\" is for frozen matrices, and method = \"full\" trains them all; leave it at \"auto\"");
+  if (recipe.precision == Precision::kFp8 && recipe.base != FrozenBase::kAsStored)
+    refuse("precision = \"fp8\" and base both say how frozen matrices are held; leave precision at \"auto\" or base at \"stored\"");
   if (recipe.method != Method::kFull) {
     if (lora.targets.empty()) refuse("lora.targets is empty; name linear layers, \"q_proj\" for one, or \"all-linear\"");
     if (std::set<std::string>(lora.targets.begin(), lora.targets.end()).size() != lora.targets.size())

@@ -29,7 +29,8 @@ enum class FrozenBase : std::uint8_t {
 
 enum class Precision : std::uint8_t {
   kAuto,  // of activations and their gradients: f32 on the CPU, bf16 on the GPU; what is trained is f32 in any case
-  kF32
+  kF32,
+  kFp8  // bf16, and the layers' frozen matrices and what they are multiplied with in FP8: GPUs of compute capability 8.9 and newer
 };
 
 struct LoraSettings {

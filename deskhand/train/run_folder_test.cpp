@@ -103,6 +103,8 @@ TEST_CASE("recipes that contradict themselves are refused with the key") {
   };
   CHECK(fault([](Recipe&) {}).empty());
   CHECK(contains(fault([](Recipe& r) { r.method = Method::kFull, r.base = FrozenBase::kQ4; }), "cannot be quantised"));
+  CHECK(contains(fault([](Recipe& r) { r.method = Method::kFull, r.precision = Precision::kFp8; }), "for frozen matrices"));
+  CHECK(contains(fault([](Recipe& r) { r.base = FrozenBase::kQ8, r.precision = Precision::kFp8; }), "how frozen matrices are held"));
   CHECK(contains(fault([](Recipe& r) { r.lora.targets.clear(); }), "lora.targets is empty"));
   CHECK(contains(fault([](Recipe& r) { r.lora.targets = {"q_proj", "q_proj"}; }), "twice"));
   CHECK(contains(fault([](Recipe& r) { r.method = Method::kHybrid, r.lora.targets.push_back("lm_head"); }), "lm_head"));

@@ -86,7 +86,8 @@ TrainingPass::Limits limits_of(const Backend& on, const TrainingData& data, cons
   return {.tokens = std::max<std::int64_t>(std::min<std::int64_t>(longest_pass, recipe.data.pass_tokens), longest_validation),
           .positions = std::max(lengths.front(), longest_validation),
           .recompute = recipe.recompute,
-          .activations = placement(on, recipe)};
+          .activations = placement(on, recipe),
+          .fp8 = recipe.precision == Precision::kFp8};
 }
 
 TrainingPass::Batch batch_of(const PackedPass& pass) {
@@ -113,12 +114,12 @@ class Learner {
       : on_(on),
         adapter_(beginning(on_host(on), base, recipe).copy_to(limits.activations.device)),
         parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio), start)),
-        held_(hold_base(on_host(on), base, recipe.base)),
+        held_(limits.fp8 ? hold_in_fp8(on, base, base.weights()) : hold_base(on_host(on), base, recipe.base)),
         weights_(placed(adapted(held_, adapter_, base.config()), limits.activations.device)),
         gradients_(gradients_of(parameters_, base.config())),
         pass_(base.config(), weights_, limits) {
     base.release_file();  // what was read to be copied is not needed again
-    if (limits.activations.device != Device::kCpu) held_ = {};
+    if (limits.activations.device != Device::kCpu && !limits.fp8) held_ = {};
   }
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
@@ -158,7 +159,7 @@ class Learner {
   const Backend& on_;
   Adapter adapter_;  // rows as the base has them
   Parameters parameters_;
-  DecoderWeights held_;     // the base, on the host; on the GPU it is weights_ that holds it
+  DecoderWeights held_;     // the base, on the host, or its matrices in FP8; otherwise on the GPU it is weights_ that holds it
   DecoderWeights weights_;  // with the adapter
   DecoderGradients gradients_;
   TrainingPass pass_;
@@ -519,7 +520,10 @@ std::int64_t frozen_bytes(const Decoder& base, const Recipe& recipe) {
     const bool is_embedding_again = name == "lm_head.weight" && base.config().tied_head;
     if (is_embedding_again || is_replaced(name, recipe.method, base.config())) continue;
     const bool is_layer_matrix = tensor.shape().rank() == 2 && name.starts_with("model.layers.");
-    bytes += is_layer_matrix ? held_bytes(tensor, recipe.base) : tensor.bytes();
+    if (is_layer_matrix && recipe.precision == Precision::kFp8)
+      bytes += fp8_bytes(tensor);
+    else
+      bytes += is_layer_matrix ? held_bytes(tensor, recipe.base) : tensor.bytes();
   }
   return bytes;
 }
@@ -566,6 +570,10 @@ std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& bas
   if (recipe.method == Method::kFull) return {};
   tried.base = FrozenBase::kQ4;
   if (recipe.base != FrozenBase::kQ4) changes.push_back("base=q4");
+  if (recipe.precision == Precision::kFp8) {
+    tried.precision = Precision::kAuto;
+    changes.push_back("precision=auto");
+  }
   if (fits_with_fewer_tokens()) return changes;
   return {};
 }

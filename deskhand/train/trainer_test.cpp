@@ -9,6 +9,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
 #include "deskhand/base/error.h"
@@ -16,6 +17,7 @@
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/model/safetensors.h"
 #include "deskhand/model/training_pass.h"
+#include "deskhand/tensor/cuda/context.h"
 #include "deskhand/train/adapt.h"
 #include "deskhand/train/random.h"
 #include "tests/temporary_folder.h"
@@ -740,6 +742,43 @@ TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass
   const double seconds = time_of_pass(machine.on, model("qwen2"), data, run.recipe);
   CHECK(seconds > 0);
   CHECK(seconds < 10);
+}
+
+namespace {
+
+std::vector<double> losses_with(const Backend& on, Precision precision) {
+  Run run;
+  run.recipe.precision = precision;
+  run.recipe.lora.targets = {"q_proj", "v_proj"};
+  const TrainingData data{run.training, run.validation};
+  CHECK(plan_training(on, model(run.base), data, run.recipe).frozen_bytes > 0);
+  run_training(on, model(run.base), data, run.recipe, make_run_folder(run.root(), false), run.about, false, {});
+  return losses_of(run.root());
+}
+
+void check_fp8(const Backend& on) {
+  const auto exact = losses_with(on, Precision::kAuto), found = losses_with(on, Precision::kFp8), again = losses_with(on, Precision::kFp8);
+  CHECK(found == again);
+  CHECK(found != exact);
+  REQUIRE(found.size() == exact.size());
+  const auto mean = [](std::span<const double> losses) {
+    return std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(losses.size());
+  };
+  CHECK(mean(found) == doctest::Approx(mean(exact)).epsilon(0.01));
+  const auto end = [&](const std::vector<double>& losses) { return mean(std::span(losses).last(5)); };
+  CHECK(end(exact) < 0.98 * mean(std::span(exact).first(5)));  // there is something to lose
+  CHECK(end(found) == doctest::Approx(end(exact)).epsilon(0.01));
+}
+
+}  // namespace
+
+TEST_CASE("with frozen matrices in FP8 a run's loss stays within 1 % of the exact one, and does not change from run to run") {
+  check_fp8({.kind = Backend::Kind::kReference});
+  if (const CudaDevices devices = cuda_devices(); !devices.devices.empty()) {
+    CudaContext context;
+    const Backend on{.kind = Backend::Kind::kCuda, .cuda = &context};
+    if (has_fp8(on)) check_fp8(on);
+  }
 }
 
 }  // namespace deskhand

@@ -115,7 +115,8 @@ template void widen(const Backend&, __nv_bfloat16*, ConstView, std::int64_t, con
 
 void dequantize(const Backend& on, View out, ConstView in) {
   require_gpu(on, {out, in});
-  widen(on, pointer(out), in, in.shape().rows());
+  if (out.type() == DType::kF32) return widen(on, pointer(out), in, in.shape().rows());
+  widen(on, pointer<__nv_bfloat16>(out), in, in.shape().rows());
 }
 
 }  // namespace deskhand::cuda

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "deskhand/ops/add.h"
 #include "deskhand/ops/cuda/dequantize.cuh"
 #include "deskhand/ops/cuda/few_rows.h"
 #include "deskhand/ops/cuda/map.cuh"
@@ -53,7 +54,7 @@ void for_panels(const Backend& on, ConstView weight, bool bf16, const Work& work
 }
 
 template <class T>
-void add_bias(const Backend& on, View out, ConstView bias) {
+void add_bias_to(const Backend& on, View out, ConstView bias) {
   for_each(on, out.shape().elements(), [to = pointer<T>(out), add = pointer(bias), outputs = out.shape()[1]] __device__(std::int64_t i) {
     to[i] = narrowed<T>(widened(to[i]) + add[i % outputs]);
   });
@@ -69,14 +70,24 @@ void add_bias_gradient(const Backend& on, View d_bias, ConstView d_out) {
 
 }  // namespace
 
+void add_bias(const Backend& on, View out, ConstView bias) {
+  with_type(out.type(), [&](auto type) { add_bias_to<decltype(type)>(on, out, bias); });
+}
+
 void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   require_gpu(on, {x});
   const std::int64_t tokens = x.shape()[0], width = x.shape()[1];
   if (tokens == 0) return;
-  if (are_few_rows(parts, x)) return few_rows(on, parts, x);
+  if (are_few_rows(parts, x)) {
+    few_rows(on, parts, x);
+    for (const LinearPart& part : parts)
+      if (!part.add.empty()) cuda::add(on, part.out, part.out, part.add);
+    return;
+  }
   Matrix rounded{};
   for (const LinearPart& part : parts) {
-    require_gpu(on, {part.out, part.weight, part.bias});
+    require_gpu(on, {part.out, part.weight, part.bias, part.add});
+    const bool adds = !part.add.empty();
     const bool bf16 = in_bf16(on, x.type(), part.weight.type());
     if (bf16 && !rounded.data) rounded = inputs(on, x, true);
     const Matrix in = bf16 ? rounded : inputs(on, x, false);
@@ -93,9 +104,11 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
                     .c = part.out.data() + first * block_bytes(part.out.type()),
                     .c_step = outputs,
                     .type = panel.type,
-                    .result = product_type(part.out.type())});
+                    .result = product_type(part.out.type()),
+                    .add = adds,
+                    .plus = adds ? part.add.data() + first * block_bytes(part.out.type()) : nullptr});
     });
-    if (!part.bias.empty()) with_type(part.out.type(), [&](auto type) { add_bias<decltype(type)>(on, part.out, part.bias); });
+    if (!part.bias.empty()) add_bias(on, part.out, part.bias);
   }
 }
 
