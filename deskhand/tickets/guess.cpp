@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -275,12 +276,15 @@ struct Sample {
   std::vector<Row> rows;  // the first few hundred, whole
   std::int64_t seen = 0;
   std::string description;
+  std::vector<std::string> sheets;
 };
 
-Sample look_at(const std::filesystem::path& path, const std::string& sheet, const GuessOptions& options) {
+Sample look_at(const std::filesystem::path& path, const std::string& sheet, const GuessOptions& options,
+               const std::vector<std::string>& other_sheets = {}) {
   constexpr std::size_t kKept = 500;
   auto table_options = options.table;
   table_options.sheet = sheet;
+  table_options.other_sheets = other_sheets;
   const auto table = open_table(path, table_options);
   Sample sample;
   for (const auto& name : table->header()) sample.columns.push_back({.name = name});
@@ -296,6 +300,7 @@ Sample look_at(const std::filesystem::path& path, const std::string& sheet, cons
     if (sample.rows.size() < kKept) sample.rows.push_back(row);
   }
   sample.description = table->description();
+  sample.sheets = table->sheets();
   return sample;
 }
 
@@ -373,7 +378,12 @@ class Guesser {
  public:
   Guesser(const std::filesystem::path& tickets, const std::filesystem::path& history, const GuessOptions& options)
       : options_(options), tickets_(look_at(tickets, options.ticket_sheet, options)) {
-    if (!history.empty()) history_ = look_at(history, options.history_sheet, options), has_history_ = true;
+    if (!history.empty()) {  // tickets and history may be sheets of one workbook
+      std::error_code fault;
+      const bool is_same = std::filesystem::equivalent(tickets, history, fault);
+      history_ = look_at(history, options.history_sheet, options, is_same ? tickets_.sheets : std::vector<std::string>());
+      has_history_ = true;
+    }
     file_ = tickets.string();
   }
 

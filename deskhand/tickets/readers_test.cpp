@@ -8,6 +8,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/tickets/guess.h"
 #include "deskhand/tickets/mail.h"
 #include "deskhand/tickets/prepare.h"
 #include "deskhand/tickets/rejected_rows.h"
@@ -171,6 +172,35 @@ TEST_CASE("a hidden sheet is read where no visible one has the columns") {
     options.columns = {"text"};
     CHECK(open_table(folder.path() / name, options)->sheet() == "Data");
   }
+}
+
+TEST_CASE("tickets and history on sheets of one workbook are told apart when columns are guessed, and joined") {
+  const TemporaryFolder folder;
+  OneSheet tickets{"Tickets", {{"Number", "Description", "Category"}}},
+      history{"Comments", {{"Number", "Created", "Created by", "Comments"}}}, more{"Tickets 2023", {{"Number", "Description", "Category"}}};
+  for (int i = 0; i < 30; ++i) {
+    auto& sheet = i % 2 ? tickets : more;
+    sheet.rows.push_back({fmt::format("INC{:04}", i), fmt::format("The printer of hall {} stands still since the update", i),
+                          i % 3 ? "Hardware" : "Access"});
+    history.rows.push_back(
+        {fmt::format("INC{:04}", i), "2024-03-14 09:12", "jdoe", fmt::format("Called the hall {} about the fault of its printer", i)});
+  }
+  const auto book = folder.path() / "book.xlsx";
+  write_xlsx(book, {tickets, history, more});
+  const auto guess = guess_mapping(book, book);
+  CHECK(guess.mapping.tickets.problem == "Description");
+  CHECK(guess.mapping.history.text == "Comments");
+  CHECK(guess.mapping.history.created == "Created");
+  PrepareSettings settings;
+  settings.ticket_files = {book};
+  settings.history_files = {book};
+  settings.mapping = guess.mapping;
+  settings.quiet = true;
+  auto database = open_desk_database(folder.path() / "desk.db", Database::Mode::kCreate);
+  const auto report = prepare(settings, database);
+  CHECK(report.tickets == 30);
+  CHECK(report.activities == 30);
+  CHECK(report.without_history == 0);
 }
 
 TEST_CASE("sheets of megabytes, each unpacked ahead by a thread of its own, are read one behind the other") {

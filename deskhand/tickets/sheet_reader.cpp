@@ -77,7 +77,7 @@ class HeadedTable final : public TableReader {
         throw Error(ExitCode::kBadInput, "{}: no sheet \"{}\"; the workbook has {}", path.string(), options.sheet, quoted_list(names));
       sheets_ = {static_cast<std::size_t>(found - names.begin())};
     } else {
-      choose(options.columns);
+      choose(options.columns, options.other_sheets);
     }
     at_ = look(sheets_.front());
     header_ = at_.header;
@@ -90,6 +90,11 @@ class HeadedTable final : public TableReader {
 
   const std::vector<std::string>& header() const override { return header_; }
   std::string sheet() const override { return book_->sheets()[at_.index]; }
+  std::vector<std::string> sheets() const override {
+    std::vector<std::string> names;
+    for (const auto index : sheets_) names.push_back(book_->sheets()[index]);
+    return names;
+  }
   double share_read() const override {
     return (static_cast<double>(done_) + at_.source->share_read()) / static_cast<double>(sheets_.size());
   }
@@ -123,8 +128,7 @@ class HeadedTable final : public TableReader {
   }
 
   std::string description() const override {
-    std::vector<std::string> names;
-    for (const auto index : sheets_) names.push_back(book_->sheets()[index]);
+    const auto names = sheets();
     auto text = fmt::format("{}, sheet{} {}", kind_, names.size() > 1 ? "s" : "", quoted_list(names));
     if (book_->sheets().size() > 1) text += fmt::format(" of {}", book_->sheets().size());
     if (names.size() > 1) text += " as one table";
@@ -182,7 +186,7 @@ class HeadedTable final : public TableReader {
 
   // The best sheet, and the visible ones behind it that have the very same columns, in whatever order. A hidden sheet is taken only where
   // no visible one does.
-  void choose(const std::vector<std::string>& wanted) {
+  void choose(const std::vector<std::string>& wanted, const std::vector<std::string>& others) {
     const auto count = std::min(book_->sheets().size(), kMostSheets);
     std::vector<std::vector<std::string>> names(count);  // sorted
     std::vector<int> scores(count);
@@ -195,6 +199,7 @@ class HeadedTable final : public TableReader {
       });
       const auto named = names[i].size();
       scores[i] = 2 * (has_all ? 3 : named >= 3 ? 2 : named > 0 ? 1 : 0) + !book_->is_hidden(i);
+      if (std::find(others.begin(), others.end(), book_->sheets()[i]) != others.end()) scores[i] = -2;
     }
     const auto best = static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
     sheets_ = {best};

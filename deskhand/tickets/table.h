@@ -35,8 +35,9 @@ struct TableLimits {
 struct TableOptions {
   std::string sheet;                      // of a workbook; empty: those that have `columns`, else those like the first with three names
   std::vector<std::string> columns = {};  // that the table should have, for the choice of the sheet
-  char delimiter = 0;                     // of CSV; 0: found among , ; tab |
-  std::string encoding;                   // of CSV, an ICU name; empty: byte order mark, then a check for UTF-8, then a guess
+  std::vector<std::string> other_sheets = {};  // that hold something else: they are not chosen while there is another
+  char delimiter = 0;                          // of CSV; 0: found among , ; tab |
+  std::string encoding;                        // of CSV, an ICU name; empty: byte order mark, then a check for UTF-8, then a guess
   TableLimits limits = {};
 };
 
@@ -57,11 +58,12 @@ class RowError : public Error {
 class TableReader {
  public:
   virtual ~TableReader() = default;
-  virtual const std::vector<std::string>& header() const = 0;  // trimmed; a column without a name has an empty one
-  virtual bool next(Row& row) = 0;                             // false at the end; rows without any text are passed over
-  virtual std::string description() const = 0;                 // "CSV, windows-1252, delimiter ';'" or "workbook, sheet 'Tickets'"
-  virtual std::string sheet() const { return {}; }             // of a workbook: that of the last row
-  virtual double share_read() const = 0;                       // 0..1, for progress
+  virtual const std::vector<std::string>& header() const = 0;     // trimmed; a column without a name has an empty one
+  virtual bool next(Row& row) = 0;                                // false at the end; rows without any text are passed over
+  virtual std::string description() const = 0;                    // "CSV, windows-1252, delimiter ';'" or "workbook, sheet 'Tickets'"
+  virtual std::string sheet() const { return {}; }                // of a workbook: that of the last row
+  virtual std::vector<std::string> sheets() const { return {}; }  // of a workbook: those that are this table
+  virtual double share_read() const = 0;                          // 0..1, for progress
 
   const std::filesystem::path& path() const { return path_; }
 
