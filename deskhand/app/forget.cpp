@@ -42,7 +42,8 @@ std::function<void()> declare_forget(CLI::App& sub, const Globals& globals) {
   sub.footer(
       "Examples:\n  deskhand --desk mydesk forget 184535 184536 --dry-run\n  deskhand --desk mydesk forget 184535\n  deskhand --desk "
       "mydesk forget --expired\n"
-      "Erases from tables, cases, word index, vectors, answers, predictions, exports and sealed marks, names the runs that were trained on "
+      "Erases from tables, cases, word index, vectors, answers, predictions, exports, rejected rows and sealed marks, names the runs that "
+      "were trained on "
       "them, and "
       "leaves no bytes in desk.db (docs/privacy.md).");
   return [options, &globals] { forget(globals, *options); };

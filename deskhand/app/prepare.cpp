@@ -44,7 +44,8 @@ std::function<void()> declare_prepare(CLI::App& sub, const Globals& globals) {
   sub.add_flag("--write", options->write,
                "with --explain: put the guessed columns into desk.toml; what was there is kept as desk.toml.before")
       ->needs("--explain");
-  sub.add_flag("--skip-bad-rows", options->skip_bad_rows, "leave rows out that cannot be read, and write them to a file with the reason");
+  sub.add_flag("--skip-bad-rows", options->skip_bad_rows,
+               "leave rows out that cannot be read, and write them, redacted, to a file with the reason");
   sub.add_option("--rejected", options->rejected, "that file; rejected.csv in the desk's folder if not given")->needs("--skip-bad-rows");
   sub.add_option("--missing", *missing,
                  "keep or remove tickets of earlier imports that these files no longer hold; import.missing if not given")

@@ -60,9 +60,10 @@ constexpr Wanted kTicketFields[] = {
     {"id", Kind::kId,
      "ticketid id ticketnumber number issuekey key ticketno ticketnr caseid casenumber caseno incidentid incidentnumber requestid "
      "requestnumber "
-     "incident sysid objectid vorgangsnummer ticketnummer nummer auftragsnummer numero numerodeticket ticket reference ref"},
+     "incident sysid objectid objektid notification notifctn qmnum meldung meldungsnummer vorgang vorgangsnummer ticketnummer nummer "
+     "auftragsnummer numero numerodeticket ticket reference ref"},
     {"subject", Kind::kLine,
-     "subject title summary shortdescription betreff titel kurzbeschreibung kurztext objet sujet asunto oggetto titulo titre topic "
+     "subject title summary shortdescription qmtxt betreff titel kurzbeschreibung kurztext objet sujet asunto oggetto titulo titre topic "
      "headline"},
     {"problem", Kind::kText,
      "problem problemdescription description descriptionhtml body text message longdescription details beschreibung problembeschreibung "

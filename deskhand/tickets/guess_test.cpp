@@ -164,3 +164,28 @@ TEST_CASE("an activity dated after the ticket's completion is no query") {
   CHECK(TicketStore(database).find("1")->resolution == "rollers cleaned");
   CHECK(TicketStore(database).find("2")->query == "it jams again");
 }
+
+TEST_CASE("a list as SAP prints it to a file, between bars and under a title, is guessed and prepared") {
+  const TemporaryFolder folder;
+  const std::string line(60, '-');
+  std::string list = "12.03.2024                   Dynamic List Display                    1\n" + line +
+                     "\n|Notifctn  |Description      |Created on|P|\n" + line + "\n";
+  for (int i = 0; i < 30; ++i)
+    list += fmt::format("|{}      |Printer {} jams again and nobody can print labels|{:02}.03.2024|{}|\n", 10004700 + i, i, i % 28 + 1,
+                        i % 4 + 1);
+  const auto file = folder.path() / "list.txt";
+  write_file_atomically(file, list + line + "\n");
+  const auto guess = guess_mapping(file, {});
+  CHECK(guess.mapping.tickets.id == "Notifctn");
+  CHECK(guess.mapping.tickets.problem == "Description");
+  CHECK(guess.mapping.tickets.received == "Created on");
+  PrepareSettings settings;
+  settings.ticket_files = {file};
+  settings.mapping = guess.mapping;
+  settings.quiet = true;
+  auto database = open_desk_database(folder.path() / "desk.db", Database::Mode::kCreate);
+  const auto report = prepare(settings, database);
+  CHECK(report.tickets == 30);
+  CHECK(report.unread_dates == 0);
+  CHECK(TicketStore(database).find("10004729")->received == "2024-03-02");
+}
