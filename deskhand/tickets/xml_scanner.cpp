@@ -157,7 +157,7 @@ XmlScanner::Outcome XmlScanner::feed(std::string_view piece, bool last) {
   }
   if (!last) return Outcome::kGood;
   if (!has_root_) why_ = "no element found";
-  if (!starts_.empty()) why_ = "the text ends inside \"" + open_.substr(starts_.back()) + "\"";
+  if (!starts_.empty()) why_ = "the text ends inside \"" + open_.substr(starts_.back(), 40) + "\"";
   return why_.empty() ? Outcome::kGood : Outcome::kMalformed;
 }
 
@@ -172,7 +172,7 @@ XmlScanner::Step XmlScanner::wants_more(bool last) {
 
 // One piece of text, tag, comment or instruction. kMore: what is there is not whole.
 XmlScanner::Step XmlScanner::token(bool last) {
-  if (at_ == buffer_.size()) return !until_.empty() || in_cdata_ ? (last ? fail("unclosed token") : Step::kMore) : Step::kMore;
+  if (at_ == buffer_.size()) return last && (!until_.empty() || in_cdata_) ? fail("unclosed token") : Step::kMore;
   if (!until_.empty()) {  // passed over, all but what could be the beginning of its end
     const auto end = buffer_.find(until_, at_);
     if (end == std::string::npos) {
