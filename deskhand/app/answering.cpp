@@ -107,13 +107,14 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
     }
   }
   if (!files.model.empty()) model_ = std::make_unique<DeskDecoder>(files, desk.settings, engine_.models, confidence.category.labels);
-  triager_ = std::make_unique<Triager>(
-      TriageParts{.retriever = *retriever_,
-                  .embedder = encoder_ ? &encoder_->embedder() : nullptr,
-                  .model = model_ ? &model_->model() : nullptr,
-                  .confidence = std::move(confidence)},
-      TriageSettings{
-          .shown_cases = desk.settings.answer.cases, .witness = desk.settings.answer.decide, .clean = desk.settings.import.clean});
+  triager_ = std::make_unique<Triager>(TriageParts{.retriever = *retriever_,
+                                                   .embedder = encoder_ ? &encoder_->embedder() : nullptr,
+                                                   .model = model_ ? &model_->model() : nullptr,
+                                                   .confidence = std::move(confidence)},
+                                       TriageSettings{.shown_cases = desk.settings.answer.cases,
+                                                      .witness = desk.settings.answer.decide,
+                                                      .clean = desk.settings.import.clean,
+                                                      .batch = model_ ? model_->batch() : TriageSettings{}.batch});
   DeskSettings used = desk.settings;
   used.retrieval = retrieval;
   fingerprint_ = state_of(desk.database, used, files.model, files.adapter_id);

@@ -5,17 +5,34 @@
 
 #include "deskhand/app/desk_adapter.h"
 #include "deskhand/fetch/catalogue.h"
+#include "deskhand/tensor/cuda/context.h"
+#include "deskhand/triage/triager.h"
 
 namespace deskhand {
 namespace {
 
-GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings& settings) {
+constexpr std::int64_t kTogetherOnGpu = 32;  // a step over so many answers takes a GPU little longer than over one
+constexpr std::int64_t kCacheShare = 4;      // of the GPU's free memory at most this part holds keys and values
+
+// On the GPU many answers are written at once, as far as their keys and values fit.
+void widen_for_gpu(GeneratorSettings& made, const Decoder& decoder, const Backend& on) {
+  const DecoderConfig& config = decoder.config();
+  const std::int64_t token_bytes = 2 * config.layers * config.kv_width() * static_cast<std::int64_t>(sizeof(std::uint16_t));
+  const std::int64_t most = static_cast<std::int64_t>(on.cuda->card().free_bytes) / (kCacheShare * token_bytes);
+  const std::int64_t together = std::clamp<std::int64_t>(most / made.limits.positions, 1, kTogetherOnGpu);
+  made.together = static_cast<std::int32_t>(together);
+  made.cache.tokens = std::max(made.cache.tokens, together * made.limits.positions);
+  made.limits.tokens = std::max<std::int64_t>(made.limits.tokens, std::min<std::int64_t>(made.limits.positions, 2048));
+}
+
+GeneratorSettings generator_settings(const Decoder& decoder, const DeskSettings& settings, const Backend& on) {
   GeneratorSettings made;
   const std::int64_t longest =
       std::min<std::int64_t>(decoder.config().max_positions, settings.answer.max_prompt_tokens + 1024 + settings.answer.max_new_tokens);
   made.limits = {.tokens = 512, .positions = longest};
   made.cache.tokens = longest + 2048;
   made.model_id = settings.models.decoder;
+  if (on.kind == Backend::Kind::kCuda) widen_for_gpu(made, decoder, on);
   return made;
 }
 
@@ -62,9 +79,10 @@ DeskDecoder::DeskDecoder(const Files& files, const DeskSettings& settings, const
 
 DeskDecoder::DeskDecoder(Decoder decoder, LoadedTokenizer tokenizer, const DeskSettings& settings, const Backend& on,
                          const std::vector<std::string>& categories, const std::string& adapter_id)
-    : decoder_(placed_on(on, std::move(decoder))),
+    : batch_(on.kind == Backend::Kind::kCuda ? kTogetherOnGpu : TriageSettings{}.batch),
+      decoder_(placed_on(on, std::move(decoder))),
       tokenizer_(std::move(tokenizer)),
-      generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings)),
+      generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings, on)),
       asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr,
              model_settings(settings, categories, adapter_id, tokenizer_.chat.has_value())) {}
 

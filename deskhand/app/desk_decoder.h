@@ -32,9 +32,11 @@ class DeskDecoder {
 
   AnswerModel& model() { return asked_; }
   const Decoder& decoder() const { return decoder_; }
+  std::int64_t batch() const { return batch_; }  // tickets that are well asked about at a time
   const LoadedTokenizer& tokenizer() const { return tokenizer_; }
 
  private:
+  std::int64_t batch_;
   Decoder decoder_;
   LoadedTokenizer tokenizer_;
   Generator generator_;

@@ -232,8 +232,11 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                             .embedder = run.encoder ? &run.encoder->embedder() : nullptr,
                             .model = decoder ? &decoder->model() : nullptr,
                             .confidence = confidence};
-    const TriageSettings triage{
-        .shown_cases = settings.cases, .witness = settings.decide, .clean = desk.import.clean, .mend = settings.mend};
+    const TriageSettings triage{.shown_cases = settings.cases,
+                                .witness = settings.decide,
+                                .clean = desk.import.clean,
+                                .mend = settings.mend,
+                                .batch = decoder ? decoder->batch() : TriageSettings{}.batch};
     // A raw model's word is taken as it is. Weights are fitted here, on this split: those of the desk may have seen what is held out.
     TriageParts used = parts;
     if (settings.decide != Witness::kModel && !split.fitting.empty())
