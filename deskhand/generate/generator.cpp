@@ -7,6 +7,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
 #include "deskhand/generate/repetition_guard.h"
+#include "deskhand/ops/log_softmax.h"
 
 namespace deskhand {
 namespace {

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "deskhand/base/error.h"
-#include "deskhand/generate/sampler.h"
+#include "deskhand/ops/log_softmax.h"
 
 namespace deskhand {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "deskhand/generate/sampler.h"
+#include "deskhand/ops/log_softmax.h"
 #include "deskhand/generate/scripted_model.h"
 #include "deskhand/generate/test_vocabulary.h"
 

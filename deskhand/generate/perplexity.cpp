@@ -6,7 +6,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
-#include "deskhand/generate/sampler.h"
+#include "deskhand/ops/log_softmax.h"
 
 namespace deskhand {
 

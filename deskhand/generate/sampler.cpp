@@ -27,14 +27,6 @@ double uniform(std::uint64_t seed, std::uint64_t step) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-double log_sum_exp(std::span<const float> logits) {
-  float most = -std::numeric_limits<float>::infinity();
-  for (const float logit : logits) most = std::max(most, logit);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-  return most + std::log(sum);
-}
-
 std::int32_t pick_token(std::span<const float> logits, const TokenMask* mask, std::span<const std::int32_t> banned,
                         const SamplerSettings& settings, std::uint64_t step) {
   const auto size = static_cast<std::int32_t>(logits.size());

@@ -22,9 +22,6 @@ void check(const SamplerSettings& settings);  // Error(kUsage) with the range
 std::int32_t pick_token(std::span<const float> logits, const TokenMask* mask, std::span<const std::int32_t> banned,
                         const SamplerSettings& settings, std::uint64_t step);
 
-// log p(token) under softmax over the whole row, in double.
-double log_sum_exp(std::span<const float> logits);
-
 // A number in [0, 1) from (seed, step): SplitMix64 (Steele et al., 2014).
 double uniform(std::uint64_t seed, std::uint64_t step);
 

@@ -12,4 +12,9 @@ void log_softmax(const Backend& on, View out, ConstView x) {
   cpu::log_softmax(on, out, x);
 }
 
+double log_sum_exp(std::span<const float> row) {
+  static const CpuFeatures cpu = CpuFeatures::detect();
+  return cpu::log_sum_exp(row, cpu);
+}
+
 }  // namespace deskhand

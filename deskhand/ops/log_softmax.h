@@ -5,11 +5,15 @@
 namespace deskhand {
 
 void log_softmax(const Backend& on, View out, ConstView x);
+// log(sum(exp(x))) of one row on the host: exponentials in f32, summed in double. NaN if one is in the row.
+double log_sum_exp(std::span<const float> row);
 
 namespace reference {
+double log_sum_exp(std::span<const float> row);
 void log_softmax(View out, ConstView x);
 }
 namespace cpu {
+double log_sum_exp(std::span<const float> row, const CpuFeatures& cpu);
 void log_softmax(const Backend& on, View out, ConstView x);
 }
 namespace cuda {

@@ -1,7 +1,9 @@
 // The ops that go through a tensor element by element or row by row, each against its reference on odd sizes.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/embed.h"
@@ -60,6 +62,20 @@ TEST_CASE("gelu agrees with the reference, far from zero too") {
   for (const Shape shape : kShapes) {
     const Tensor x = random_tensor(shape, 1, 3);
     compare(shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x); });
+  }
+}
+
+TEST_CASE("log_sum_exp of a row agrees with the reference to seven digits on every processor; a NaN is not hidden") {
+  for (const std::int64_t width : {1, 7, 64, 1000, 151937}) {
+    Tensor row = random_tensor({width}, 1, 5);
+    for (const CpuFeatures& cpu : feature_levels()) {
+      INFO(cpu.text(), ", ", width);
+      CHECK(cpu::log_sum_exp(row.floats(), cpu) == doctest::Approx(reference::log_sum_exp(row.floats())).epsilon(1e-7));
+    }
+    row.floats().back() = 300;  // exp(300) is no f32
+    CHECK(log_sum_exp(row.floats()) == doctest::Approx(300).epsilon(1e-7));
+    row.floats()[static_cast<std::size_t>(width / 2)] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(std::isnan(log_sum_exp(row.floats())));
   }
 }
 

@@ -46,6 +46,23 @@ double sum_of_exponentials(const float* x, float largest, std::size_t count) {
   return sum;
 }
 
+bool holds_nan(const float* x, std::size_t count) {  // which Exp would take for a number
+  const hn::ScalableTag<float> d;
+  const std::size_t lanes = hn::Lanes(d);
+  auto found = hn::FirstN(d, 0);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) found = hn::Or(found, hn::IsNaN(hn::LoadU(d, x + i)));
+  bool is_there = !hn::AllFalse(d, found);
+  for (; i < count; ++i) is_there |= std::isnan(x[i]);
+  return is_there;
+}
+
+double log_sum_exp_row(const float* x, std::size_t count) {
+  if (holds_nan(x, count)) return std::numeric_limits<double>::quiet_NaN();
+  const float largest = largest_of(x, count);
+  return largest + std::log(sum_of_exponentials(x, largest, count));
+}
+
 void log_softmax_row(float* out, const float* x, std::size_t count) {
   const float largest = largest_of(x, count);
   const double logarithm = std::log(sum_of_exponentials(x, largest, count));
@@ -62,6 +79,11 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace deskhand::cpu {
+
+double log_sum_exp(std::span<const float> row, const CpuFeatures& cpu) {
+  const Backend on{.cpu = cpu};
+  return DESKHAND_CHOOSE(on, log_sum_exp_row)(row.data(), row.size());
+}
 
 void log_softmax(const Backend& on, View out, ConstView x) {
   const std::int64_t width = x.shape().last();

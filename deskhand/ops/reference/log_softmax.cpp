@@ -16,4 +16,11 @@ void log_softmax(View out, ConstView x) {
   }
 }
 
+double log_sum_exp(std::span<const float> row) {
+  const double largest = *std::max_element(row.begin(), row.end());
+  double sum = 0;
+  for (const float value : row) sum += std::exp(value - largest);
+  return largest + std::log(sum);
+}
+
 }  // namespace deskhand::reference
