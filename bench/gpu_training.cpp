@@ -27,26 +27,22 @@ namespace {
 // fp8 not null: where the layers' matrices are quantised to FP8; then nothing else of them stays.
 DecoderWeights random_decoder(const DecoderConfig& c, RandomWeights& random, const Backend* fp8) {
   DecoderWeights weights;
-  const auto linear = [&](std::int64_t outputs, std::int64_t inputs) {
-    Linear made{.weight = random.matrix(outputs, inputs)};
-    if (!fp8) return made;
-    made.fp8 = fp8_weight(*fp8, made.weight, weights.owned);
-    made.weight = made.fp8.forward.values;
-    random.owned.pop_back();
-    return made;
-  };
   weights.embedding = random.matrix(c.vocabulary, c.width);
   for (std::int64_t i = 0; i < c.layers; ++i) {
-    DecoderLayer layer{.attention_norm = random.vector(c.width, 1)};
-    layer.q = linear(c.query_width(), c.width);
-    layer.k = linear(c.kv_width(), c.width);
-    layer.v = linear(c.kv_width(), c.width);
-    layer.attention_out = linear(c.width, c.query_width());
-    layer.feed_forward_norm = random.vector(c.width, 1);
-    layer.gate = linear(c.feed_forward, c.width);
-    layer.up = linear(c.feed_forward, c.width);
-    layer.down = linear(c.width, c.feed_forward);
-    weights.layers.push_back(layer);
+    const std::size_t before = random.owned.size();
+    const DecoderLayer layer{.attention_norm = {},
+                             .q = {random.matrix(c.query_width(), c.width)},
+                             .k = {random.matrix(c.kv_width(), c.width)},
+                             .v = {random.matrix(c.kv_width(), c.width)},
+                             .attention_out = {random.matrix(c.width, c.query_width())},
+                             .feed_forward_norm = {},
+                             .gate = {random.matrix(c.feed_forward, c.width)},
+                             .up = {random.matrix(c.feed_forward, c.width)},
+                             .down = {random.matrix(c.width, c.feed_forward)}};
+    weights.layers.push_back(fp8 ? layer_in_fp8(*fp8, layer, weights.owned) : layer);
+    if (fp8) random.owned.resize(before);
+    weights.layers.back().attention_norm = random.vector(c.width, 1);
+    weights.layers.back().feed_forward_norm = random.vector(c.width, 1);
   }
   weights.final_norm = random.vector(c.width, 1);
   weights.head.weight = random.matrix(c.vocabulary, c.width);

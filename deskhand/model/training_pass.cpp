@@ -41,16 +41,13 @@ struct LinearBackward {
   View d_x;
   Into into;
   ConstView d_out, x, low;
-  ConstFp8Rows narrow;  // d_out in FP8, where the weight is
 };
 
 void run(const Backend& on, const LinearBackward& at) {
   if (!at.gradients.weight.empty()) linear_backward_weight(on, at.gradients.weight, at.d_out, at.x);
   if (!at.gradients.bias.empty()) linear_backward_bias(on, at.gradients.bias, at.d_out);
-  if (!at.d_x.empty() && !at.narrow.empty())
-    fp8_linear(on, at.d_x, at.narrow, at.linear.fp8.backward, {}, at.into == Into::kAdd ? ConstView(at.d_x) : ConstView());
-  else if (!at.d_x.empty())
-    linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
+  // Matrices in FP8 were multiplied before, all of one input at once.
+  if (!at.d_x.empty() && at.linear.fp8.empty()) linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
   if (!at.linear.lora.a.empty())
     lora_backward(on, {at.gradients.lora_a, at.gradients.lora_b, at.d_x}, at.d_out, at.x, at.low, at.linear.lora);
 }
@@ -78,6 +75,11 @@ std::size_t lowest_trained(const DecoderGradients& gradients) {
            std::any_of(kLayerLinears.begin(), kLayerLinears.end(), [&](const LayerLinear& at) { return is_trained(layer.*at.gradients); });
   });
   return static_cast<std::size_t>(lowest - gradients.layers.begin());
+}
+
+// The widest matrix of activations or gradients that is in FP8.
+std::int64_t widest_narrow(const DecoderConfig& c) {
+  return std::max({c.width, c.query_width() + 2 * c.kv_width(), 2 * c.feed_forward});
 }
 
 // Whether silu(gate) * up is read as it is.
@@ -115,10 +117,7 @@ TrainingPass::TrainingPass(const DecoderConfig& config, const DecoderWeights& we
     throw Error(ExitCode::kUsage,
                 "the head (lm_head) cannot be trained as a low-rank pair; take it out of the targets, or use the hybrid "
                 "method, which trains all of it");
-  if (limits.fp8) {
-    const std::int64_t widest = std::max({config.width, config.query_width(), config.feed_forward});
-    for (Narrow& narrow : narrow_) narrow = Narrow(limits.tokens, widest, limits.activations);
-  }
+  if (limits.fp8) narrow_ = Narrow(limits.tokens, widest_narrow(config), limits.activations);
   for (std::int64_t i = 0; i <= config.layers; ++i) inputs_.push_back(limits.activations.make({limits.tokens, config.width}));
   const std::int64_t kept = limits.recompute ? 1 : config.layers;
   for (std::int64_t i = 0; i < kept; ++i)
@@ -141,7 +140,7 @@ std::int64_t TrainingPass::bytes(const DecoderConfig& c, Limits limits, std::int
   const std::int64_t once = 3 * c.width + 2 * c.feed_forward + 2 * query + 2 * kv, once_f32 = 1;
   const std::int64_t layers = limits.recompute ? 1 : c.layers, f32 = sizeof(float);
   const std::int64_t row = size * ((c.layers + 1) * c.width + layers * kept + once) + f32 * (layers * kept_f32 + once_f32);
-  const std::int64_t narrow = limits.fp8 ? 2 * (std::max({c.width, query, c.feed_forward}) + f32) : 0;
+  const std::int64_t narrow = limits.fp8 ? widest_narrow(c) + f32 : 0;
   const std::int64_t position = f32 * c.head_width;
   const std::int64_t position_number = sizeof(std::int32_t);
   return limits.tokens * (row + narrow + position_number) + std::min(limits.positions, c.max_positions) * position;
@@ -208,9 +207,11 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
   return loss;
 }
 
-Fp8Rows TrainingPass::narrowed(const Backend& on, Narrow& room, ConstView x) const {
-  const Fp8Rows narrow = room.rows(x.shape()[0], x.shape()[1]);
-  to_fp8(on, narrow, x);
+ConstFp8Rows TrainingPass::narrowed(const Backend& on, std::span<const ConstView> parts) {
+  std::int64_t width = 0;
+  for (const ConstView& part : parts) width += part.shape()[1];
+  const Fp8Rows narrow = narrow_.rows(rows_, width);
+  to_fp8(on, narrow, parts);
   return narrow;
 }
 
@@ -220,7 +221,7 @@ TrainingPass::Input TrainingPass::norm(const Backend& on, ConstView x, ConstView
     rms_norm(on, normed, x, weight, config_.norm_epsilon, rstd);
     return {.plain = normed, .narrow = {}};
   }
-  const Fp8Rows narrow = narrow_[0].rows(rows_, config_.width);
+  const Fp8Rows narrow = narrow_.rows(rows_, config_.width);
   rms_norm_fp8(on, narrow, plain ? normed : View(), x, weight, config_.norm_epsilon, rstd);
   return {.plain = normed, .narrow = narrow};
 }
@@ -251,7 +252,7 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   rope(on, heads(act.k), positions, angles_.table());
   attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {.shared = shared_}, rows_of(act.logsumexp));
   in = {.plain = attended, .narrow = {}};
-  if (limits_.fp8) in.narrow = narrowed(on, narrow_[0], attended);
+  if (limits_.fp8) in.narrow = narrowed(on, std::array{ConstView(attended)});
   apply_layers(on, std::array{call(kAttentionOut, act.middle, x)}, in);
 
   in = norm(on, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), is_adapted(kGate, kUp));
@@ -259,7 +260,7 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   if (stretch == Stretch::kAllButDown && !is_adapted(kDown)) return;
   const View gate = rows_of(act.gate), up = rows_of(act.up);
   if (limits_.fp8) {
-    const Fp8Rows narrow = narrow_[0].rows(rows_, config_.feed_forward);
+    const Fp8Rows narrow = narrow_.rows(rows_, config_.feed_forward);
     in = {.plain = is_adapted(kDown) ? rows_of(product_) : View(), .narrow = narrow};
     swiglu_fp8(on, narrow, is_adapted(kDown) ? rows_of(product_) : View(), gate, up);
   } else {
@@ -275,16 +276,12 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   Kept& own = kept(number);
   LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
-  // d_out in FP8 goes to the next room, or lies there already.
-  std::size_t next = 0;
-  const auto pull_narrow = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x,
-                               ConstFp8Rows narrow) {
-    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at]), narrow});
-  };
   const auto pull = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x) {
-    ConstFp8Rows narrow;
-    if (limits_.fp8 && !d_x.empty()) narrow = narrowed(on, narrow_[next++ % narrow_.size()], d_out);
-    pull_narrow(at, of, d_x, into, d_out, x, narrow);
+    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at])});
+  };
+  // The same for the matrices themselves, where they are in FP8: `turned` is one, or several side by side.
+  const auto pull_narrow = [&](View d_x, const ConstFp8Rows& turned, auto... d_outs) {
+    if (limits_.fp8 && !d_x.empty()) fp8_linear(on, d_x, narrowed(on, std::array{ConstView(d_outs)...}), turned);
   };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);
@@ -293,23 +290,25 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
 
   View product;
   if (wants_input(linears[kDown], gradients.down)) swiglu(on, product = rows_of(product_), gate, up);
+  pull_narrow(d_product, layer.turned.down, d_x);
   pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
   // From here on gate and up hold their gradients, where somebody reads them as they are.
-  Fp8Rows d_gate, d_up;
   if (limits_.fp8) {
-    d_gate = narrow_[0].rows(rows_, config_.feed_forward), d_up = narrow_[1].rows(rows_, config_.feed_forward);
+    const Fp8Rows narrow = narrow_.rows(rows_, 2 * config_.feed_forward);
     const bool plain = wants_plain(linears[kGate], gradients.gate) || wants_plain(linears[kUp], gradients.up);
-    swiglu_backward_fp8(on, d_gate, d_up, plain ? gate : View(), plain ? up : View(), d_product, gate, up);
+    swiglu_backward_fp8(on, narrow, plain ? gate : View(), plain ? up : View(), d_product, gate, up);
+    fp8_linear(on, d_normed, narrow, layer.turned.gate_up);
   } else {
     swiglu_backward(on, gate, up, d_product, gate, up);
   }
   if (wants_input(linears[kGate], gradients.gate) || wants_input(linears[kUp], gradients.up))
     rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon);
-  pull_narrow(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed, d_gate);
-  pull_narrow(kUp, gradients.up, d_normed, Into::kAdd, up, normed, d_up);
+  pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed);
+  pull(kUp, gradients.up, d_normed, Into::kAdd, up, normed);
   rms_norm_backward(on, {d_x, Into::kAdd, gradients.feed_forward_norm}, d_normed, middle, layer.feed_forward_norm,
                     act.feed_forward_rstd.view().rows(0, rows_));
 
+  pull_narrow(rows_of(d_attended_), layer.turned.attention_out, d_x);
   pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
   attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
                      {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_, {.shared = shared_});
@@ -319,6 +318,7 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   if (wants_input(linears[kQ], gradients.q) || wants_input(linears[kK], gradients.k) || wants_input(linears[kV], gradients.v))
     rms_norm(on, normed, x, layer.attention_norm, config_.norm_epsilon);
   const View to = to_input || !gradients.attention_norm.empty() ? d_normed : View();
+  pull_narrow(to, layer.turned.qkv, rows_of(d_q_), rows_of(d_k_), rows_of(d_v_));
   pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), normed);
   pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), normed);
   pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), normed);

@@ -79,7 +79,7 @@ class TrainingPass {
   void backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options, bool to_input);
   // rms_norm of x, into normed_ where it is wanted as it is.
   Input norm(const Backend& on, ConstView x, ConstView weight, View rstd, bool plain);
-  Fp8Rows narrowed(const Backend& on, Narrow& room, ConstView x) const;
+  ConstFp8Rows narrowed(const Backend& on, std::span<const ConstView> parts);
   void apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in);
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
   View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
@@ -95,7 +95,7 @@ class TrainingPass {
   Tensor product_, d_product_;           // (N, F)     silu(gate) * up
   Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
   Tensor last_rstd_;                     // (M)
-  std::array<Narrow, 2> narrow_;         // where matrices are in FP8: what is multiplied next
+  Narrow narrow_;                        // where matrices are in FP8: what is multiplied next
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
   std::int64_t rows_ = 0;    // N

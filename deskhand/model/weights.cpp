@@ -197,7 +197,7 @@ void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
 }
 
 void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow) {
-  for (const LinearCall& call : calls) fp8_linear(on, call.out, narrow, call.layer->fp8.forward, call.layer->bias, call.add);
+  for (const LinearCall& call : calls) fp8_linear(on, call.out, narrow, call.layer->fp8, call.layer->bias, call.add);
   add_pairs(on, calls, x);
 }
 

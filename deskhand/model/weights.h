@@ -25,7 +25,7 @@ struct Linear {
   ConstView weight;  // (O, I), any dtype
   ConstView bias;    // (O) f32, or empty
   LoraWeights lora;  // of an adapter; a is empty where there is none
-  Fp8Weight fp8;  // a training's frozen matrix in FP8: weight is then fp8.forward.values, whose shape is right and whose type nobody reads
+  ConstFp8Rows fp8;  // a training's frozen matrix (O, I) in FP8: weight is then fp8.values, and nobody reads it but for its shape
 };
 
 struct LinearCall {
@@ -55,6 +55,12 @@ struct DecoderLayer {
   Linear attention_out;         // (C, H D)
   ConstView feed_forward_norm;  // (C) f32
   Linear gate, up, down;        // (F, C), (F, C), (C, F)
+
+  // Where they are in FP8, turned copies for backward, (I, O): the tensor cores want both factors along their depth. Layers of one input
+  // side by side are one.
+  struct Turned {
+    ConstFp8Rows qkv, attention_out, gate_up, down;
+  } turned;
 };
 
 struct DecoderWeights {

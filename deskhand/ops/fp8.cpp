@@ -56,11 +56,18 @@ bool fits_fp8(const Shape& weight) {
   return weight.rank() == 2 && weight[0] % 16 == 0 && weight[1] % 16 == 0;
 }
 
-void to_fp8(const Backend& on, const Fp8Rows& out, ConstView x) {
-  check(out, x.shape());
-  DESKHAND_ASSERT(is_activation_of_fp8(on, x.type()), "(N, K) bf16 of x, f32 on the reference");
-  if (!is_cuda(on)) return reference::to_fp8(out, x);
-  if constexpr (kCudaBuilt) cuda::to_fp8(on, out, x);
+void to_fp8(const Backend& on, const Fp8Rows& out, std::span<const ConstView> parts) {
+  DESKHAND_ASSERT(!parts.empty() && parts.size() <= 3, "one to three parts");
+  std::int64_t width = 0;
+  for (const ConstView& x : parts) {
+    DESKHAND_ASSERT(is_activation_of_fp8(on, x.type()) && x.shape().rank() == 2 && x.shape()[0] == parts[0].shape()[0],
+                    "(N, K) bf16 of a part, f32 on the reference");
+    DESKHAND_ASSERT(x.shape()[1] % 16 == 0, "rows of a multiple of 16");
+    width += x.shape()[1];
+  }
+  check(out, {parts[0].shape()[0], width});
+  if (!is_cuda(on)) return reference::to_fp8(out, parts);
+  if constexpr (kCudaBuilt) cuda::to_fp8(on, out, parts);
 }
 
 void to_fp8_turned(const Backend& on, const Fp8Rows& out, ConstView x) {
@@ -108,22 +115,21 @@ void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gat
   if constexpr (kCudaBuilt) cuda::swiglu_fp8(on, out, plain, gate, up);
 }
 
-void swiglu_backward_fp8(const Backend& on, const Fp8Rows& d_gate, const Fp8Rows& d_up, View plain_gate, View plain_up, ConstView d_out,
-                         ConstView gate, ConstView up) {
-  check(d_gate, gate.shape());
-  check(d_up, gate.shape());
+void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
+                         ConstView up) {
+  check(out, {gate.shape()[0], 2 * gate.shape()[1]});
   check_plain(plain_gate, gate);
   check_plain(plain_up, gate);
   DESKHAND_ASSERT(plain_gate.empty() == plain_up.empty(), "both gradients themselves, or neither");
   if (!is_cuda(on)) {
     const Room of_gate(plain_gate, gate), of_up(plain_up, up);
     swiglu_backward(on, of_gate.view(), of_up.view(), d_out, gate, up);
-    to_fp8(on, d_gate, of_gate.view());
-    return to_fp8(on, d_up, of_up.view());
+    const ConstView parts[] = {of_gate.view(), of_up.view()};
+    return to_fp8(on, out, parts);
   }
   for (const ConstView view : {d_out, gate, up})
     DESKHAND_ASSERT(view.type() == DType::kBF16 && view.shape() == gate.shape(), "(N, F) bf16 of all");
-  if constexpr (kCudaBuilt) cuda::swiglu_backward_fp8(on, d_gate, d_up, plain_gate, plain_up, d_out, gate, up);
+  if constexpr (kCudaBuilt) cuda::swiglu_backward_fp8(on, out, plain_gate, plain_up, d_out, gate, up);
 }
 
 }  // namespace deskhand

@@ -3,6 +3,7 @@
 // capability 8.9 or newer, and the reference; what goes in and comes out are activations of one type, bf16 on the GPU.
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "deskhand/ops/backend.h"
 
@@ -22,19 +23,17 @@ struct ConstFp8Rows {
   ConstView values, scales;
 };
 
-// A frozen weight (O, I). The tensor cores want both factors of a product along its depth, so there are two copies of it.
-struct Fp8Weight {
-  ConstFp8Rows forward;   // (O, I): a scale an output
-  ConstFp8Rows backward;  // (I, O), turned: a scale an input
-};
-
 bool has_fp8(const Backend& on);
 // Rows that the products take: multiples of 16 both ways.
 bool fits_fp8(const Shape& weight);
 
-// Rows of x (N, K), rounded to nearest even. A row with a NaN or an infinite value has NaN in it.
-void to_fp8(const Backend& on, const Fp8Rows& out, ConstView x);
-// The same of x (K, N) turned round: out's rows are x's columns.
+// out (N, K): rows of `parts` (N, K1), (N, K2), ... side by side, up to three, under one scale a row; rounded to nearest even. A row with a
+// NaN or an infinite value has NaN in it. Widths are multiples of 16.
+void to_fp8(const Backend& on, const Fp8Rows& out, std::span<const ConstView> parts);
+inline void to_fp8(const Backend& on, const Fp8Rows& out, ConstView x) {
+  to_fp8(on, out, {&x, 1});
+}
+// out (N, K) of x (K, N) turned round: out's rows are x's columns.
 void to_fp8_turned(const Backend& on, const Fp8Rows& out, ConstView x);
 
 // out (N, O) = x (N, I) weight (O, I)^T + bias + add. bias (O) f32 or empty, add (N, O) of out's type or empty; it may be out itself, which
@@ -45,25 +44,25 @@ void fp8_linear(const Backend& on, View out, const ConstFp8Rows& x, const ConstF
 // takes the result itself; empty: nobody wants it.
 void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x, ConstView weight, float epsilon, View rstd = {});
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up);
-// plain_gate and plain_up both or neither; they may be gate and up.
-void swiglu_backward_fp8(const Backend& on, const Fp8Rows& d_gate, const Fp8Rows& d_up, View plain_gate, View plain_up, ConstView d_out,
-                         ConstView gate, ConstView up);
+// out (N, 2 F): d_gate and d_up side by side. plain_gate and plain_up both or neither; they may be gate and up.
+void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
+                         ConstView up);
 
 namespace reference {
 float from_e4m3(std::uint8_t bits);
 std::uint8_t to_e4m3(float value);  // sizes above 448 become 448
-void to_fp8(const Fp8Rows& out, ConstView x);
+void to_fp8(const Fp8Rows& out, std::span<const ConstView> parts);
 void to_fp8_turned(const Fp8Rows& out, ConstView x);
 void fp8_linear(View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView bias, ConstView add);
 }  // namespace reference
 namespace cuda {
-void to_fp8(const Backend& on, const Fp8Rows& out, ConstView x);
+void to_fp8(const Backend& on, const Fp8Rows& out, std::span<const ConstView> parts);
 void to_fp8_turned(const Backend& on, const Fp8Rows& out, ConstView x);
 void fp8_linear(const Backend& on, View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView bias, ConstView add);
 void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x, ConstView weight, float epsilon, View rstd);
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up);
-void swiglu_backward_fp8(const Backend& on, const Fp8Rows& d_gate, const Fp8Rows& d_up, View plain_gate, View plain_up, ConstView d_out,
-                         ConstView gate, ConstView up);
+void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
+                         ConstView up);
 }  // namespace cuda
 
 }  // namespace deskhand

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "deskhand/ops/linear.h"
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/swiglu.h"
@@ -77,6 +79,24 @@ TEST_CASE("a matrix in FP8 keeps each row's largest size, all else within a sixt
   CHECK(std::ranges::equal(turned.scales.floats(), wanted.scales.floats()));
 }
 
+TEST_CASE("parts side by side are one row under one scale") {
+  const Tensor a = random_tensor({3, 32}, 1), b = random_tensor({3, 16}, 2, 100), c = random_tensor({3, 48}, 3);
+  Tensor whole(DType::kF32, {3, 96});
+  for (std::int64_t row = 0; row < 3; ++row) {
+    float* to = whole.floats().data() + row * 96;
+    for (const Tensor* part : {&a, &b, &c}) {
+      const std::int64_t width = part->shape()[1];
+      to = std::copy_n(part->floats().data() + row * width, width, to);
+    }
+  }
+  Narrow wanted(3, 96), found(3, 96);
+  to_fp8(kPlain, wanted.rows(), whole);
+  const ConstView parts[] = {a, b, c};
+  to_fp8(kPlain, found.rows(), parts);
+  CHECK(std::ranges::equal(found.values.view().raw(), wanted.values.view().raw()));
+  CHECK(std::ranges::equal(found.scales.floats(), wanted.scales.floats()));
+}
+
 TEST_CASE("a product in FP8 is the f32 one within some percent, and bias and what is added come whole") {
   const Tensor x = random_tensor({7, 64}, 1), weight = random_tensor({32, 64}, 2), bias = random_tensor({32}, 3),
                before = random_tensor({7, 32}, 4, 10);
@@ -100,7 +120,7 @@ TEST_CASE("what leaves its result in FP8 is the op and then to_fp8, whether the 
   const Tensor gate = random_tensor({3, 32}, 1), up = random_tensor({3, 32}, 2), d = random_tensor({3, 32}, 3),
                weight = random_tensor({32}, 4);
   Tensor plain(DType::kF32, {3, 32}), other(DType::kF32, {3, 32});
-  Narrow wanted(3, 32), wanted_other(3, 32), found(3, 32), found_other(3, 32);
+  Narrow wanted(3, 32), found(3, 32), wanted_both(3, 64), found_both(3, 64);
   const auto same = [](const Narrow& a, const Narrow& b) {
     return std::ranges::equal(a.values.view().raw(), b.values.view().raw()) && std::ranges::equal(a.scales.floats(), b.scales.floats());
   };
@@ -114,11 +134,10 @@ TEST_CASE("what leaves its result in FP8 is the op and then to_fp8, whether the 
     rms_norm_fp8(kPlain, found.rows(), kept, gate, weight, 1e-5f);
     CHECK(same(found, wanted));
     swiglu_backward(kPlain, plain, other, d, gate, up);
-    to_fp8(kPlain, wanted.rows(), plain);
-    to_fp8(kPlain, wanted_other.rows(), other);
-    swiglu_backward_fp8(kPlain, found.rows(), found_other.rows(), kept, kept.empty() ? View() : View(other), d, gate, up);
-    CHECK(same(found, wanted));
-    CHECK(same(found_other, wanted_other));
+    const ConstView parts[] = {plain, other};
+    to_fp8(kPlain, wanted_both.rows(), parts);
+    swiglu_backward_fp8(kPlain, found_both.rows(), kept, kept.empty() ? View() : View(other), d, gate, up);
+    CHECK(same(found_both, wanted_both));
   }
 }
 

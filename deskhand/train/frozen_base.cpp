@@ -18,6 +18,36 @@ DType held_type(ConstView matrix, FrozenBase how) {
   return fits ? type : matrix.type();
 }
 
+// The linears of one input become rows of one matrix in FP8; returned is its turned copy. Memory goes to `owned`.
+ConstFp8Rows narrowed(const Backend& on, std::initializer_list<Linear*> linears, std::vector<Tensor>& owned) {
+  const Device device = device_of(on);
+  const std::int64_t inputs = (*linears.begin())->weight.shape()[1];
+  std::int64_t outputs = 0, first = 0;
+  for (const Linear* linear : linears) outputs += linear->weight.shape()[0];
+  Tensor wide(device == Device::kCuda ? DType::kBF16 : DType::kF32, {outputs, inputs}, device);
+  const auto make = [&](DType of, Shape shape) { return owned.emplace_back(of, shape, device).view(); };
+  const Fp8Rows rows{make(DType::kI8, {outputs, inputs}), make(DType::kF32, {outputs})};
+  const Fp8Rows turned{make(DType::kI8, {inputs, outputs}), make(DType::kF32, {inputs})};
+  for (Linear* linear : linears) {
+    const ConstView weight = linear->weight;
+    const std::int64_t count = weight.shape()[0];
+    Tensor copy;
+    if (weight.device() != device) {
+      copy = Tensor(weight.type(), weight.shape(), device);
+      copy_bytes(copy, weight);
+    }
+    dequantize(on, wide.view().rows(first, count), copy.empty() ? weight : copy.view());
+    linear->fp8 = {rows.values.rows(first, count), rows.scales.rows(first, count)};
+    linear->weight = linear->fp8.values;
+    first += count;
+    if (on.cuda) on.cuda->synchronise();  // the copy goes
+  }
+  to_fp8(on, rows, wide);
+  to_fp8_turned(on, turned, wide);
+  if (on.cuda) on.cuda->synchronise();
+  return turned;
+}
+
 }  // namespace
 
 std::int64_t held_bytes(ConstView matrix, FrozenBase how) {
@@ -55,28 +85,14 @@ void require_fp8(const Backend& on, const DecoderWeights& weights) {
                     at.name, shape.text());
 }
 
-Fp8Weight fp8_weight(const Backend& on, ConstView matrix, std::vector<Tensor>& owned) {
-  const Device device = device_of(on);
-  const DType type = device == Device::kCuda ? DType::kBF16 : DType::kF32;
-  const std::int64_t outputs = matrix.shape()[0], inputs = matrix.shape()[1];
-  Tensor copy, wide;
-  if (matrix.device() != device) {
-    copy = Tensor(matrix.type(), matrix.shape(), device);
-    copy_bytes(copy, matrix);
-    matrix = copy.view();
-  }
-  if (matrix.type() != type) {
-    wide = Tensor(type, matrix.shape(), device);
-    dequantize(on, wide, matrix);
-    matrix = wide.view();
-  }
-  const auto make = [&](DType of, Shape shape) { return owned.emplace_back(of, shape, device).view(); };
-  const Fp8Rows forward{make(DType::kI8, {outputs, inputs}), make(DType::kF32, {outputs})};
-  const Fp8Rows backward{make(DType::kI8, {inputs, outputs}), make(DType::kF32, {inputs})};
-  to_fp8(on, forward, matrix);
-  to_fp8_turned(on, backward, matrix);
-  if (on.cuda) on.cuda->synchronise();  // what they were made from goes
-  return {forward, backward};
+DecoderLayer layer_in_fp8(const Backend& on, const DecoderLayer& layer, std::vector<Tensor>& owned) {
+  DecoderLayer narrow = layer;
+  const auto group = [&](ConstFp8Rows& turned, auto... linears) { turned = narrowed(on, {&(narrow.*linears)...}, owned); };
+  group(narrow.turned.qkv, &DecoderLayer::q, &DecoderLayer::k, &DecoderLayer::v);
+  group(narrow.turned.attention_out, &DecoderLayer::attention_out);
+  group(narrow.turned.gate_up, &DecoderLayer::gate, &DecoderLayer::up);
+  group(narrow.turned.down, &DecoderLayer::down);
+  return narrow;
 }
 
 std::int64_t fp8_bytes(ConstView matrix) {
@@ -87,13 +103,10 @@ std::int64_t fp8_bytes(ConstView matrix) {
 DecoderWeights hold_in_fp8(const Backend& on, const Decoder& base, const DecoderWeights& weights) {
   require_fp8(on, weights);
   DecoderWeights held = weights.views();
-  for (DecoderLayer& layer : held.layers)
-    for (const LayerLinear& at : kLayerLinears) {
-      Linear& linear = layer.*at.linear;
-      linear.fp8 = fp8_weight(on, linear.weight, held.owned);
-      linear.weight = linear.fp8.forward.values;
-      base.release_file();
-    }
+  for (DecoderLayer& layer : held.layers) {
+    layer = layer_in_fp8(on, layer, held.owned);
+    base.release_file();
+  }
   return held;
 }
 

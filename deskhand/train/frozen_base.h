@@ -14,12 +14,12 @@ DecoderWeights hold_base(const Backend& on, const Decoder& base, FrozenBase how)
 std::int64_t held_bytes(ConstView matrix, FrozenBase how);
 
 // The same parts with the layers' matrices in FP8 on the GPU, each a matrix and its turned copy: what lies on the host, as `base`'s file
-// does, is copied a matrix at a time and let go. Throws Error(kUsage) with what to change where the GPU has no FP8 or the model's widths
-// are no multiples of 16.
+// does, is copied a few matrices at a time and let go. Throws Error(kUsage) with what to change where the GPU has no FP8 or the model's
+// widths are no multiples of 16.
 DecoderWeights hold_in_fp8(const Backend& on, const Decoder& base, const DecoderWeights& weights);
 void require_fp8(const Backend& on, const DecoderWeights& weights);
-// One matrix (O, I) of any type; `owned` takes the memory.
-Fp8Weight fp8_weight(const Backend& on, ConstView matrix, std::vector<Tensor>& owned);
+// A layer's matrices in FP8 and their turned copies, whose memory `owned` takes.
+DecoderLayer layer_in_fp8(const Backend& on, const DecoderLayer& layer, std::vector<Tensor>& owned);
 std::int64_t fp8_bytes(ConstView matrix);
 
 }  // namespace deskhand

@@ -45,13 +45,19 @@ TEST_CASE("a base in FP8 takes two bytes a weight, and a machine without FP8 or 
   const Backend plain{.kind = Backend::Kind::kReference};
   const Decoder base = Decoder::load(kModels / "llama-untied");
   const DecoderWeights held = hold_in_fp8(plain, base, base.weights());
-  const Linear& gate = held.layers.front().gate;
-  const Shape& shape = base.weights().layers.front().gate.weight.shape();
-  CHECK(gate.weight.shape() == shape);
-  CHECK((gate.fp8.backward.values.shape() == Shape{shape[1], shape[0]}));
-  std::int64_t bytes = 0;
-  for (const ConstFp8Rows& rows : {gate.fp8.forward, gate.fp8.backward}) bytes += rows.values.bytes() + rows.scales.bytes();
-  CHECK(bytes == fp8_bytes(base.weights().layers.front().gate.weight));
+  const DecoderLayer &layer = held.layers.front(), &stored = base.weights().layers.front();
+  std::int64_t bytes = 0, wanted = 0;
+  for (const LayerLinear& at : kLayerLinears) {
+    const Linear& linear = layer.*at.linear;
+    CHECK(linear.weight.shape() == (stored.*at.linear).weight.shape());
+    bytes += linear.fp8.values.bytes() + linear.fp8.scales.bytes();
+    wanted += fp8_bytes(linear.weight);
+  }
+  for (const ConstFp8Rows& rows : {layer.turned.qkv, layer.turned.attention_out, layer.turned.gate_up, layer.turned.down})
+    bytes += rows.values.bytes() + rows.scales.bytes();
+  CHECK(bytes <= wanted);
+  CHECK(bytes > 0.98 * static_cast<double>(wanted));  // layers of one input share the scales of their turned copies
+  CHECK((layer.turned.gate_up.values.shape() == Shape{stored.gate.weight.shape()[1], 2 * stored.gate.weight.shape()[0]}));
   CHECK(held.head.weight.data() == base.weights().head.weight.data());
 
   testing::Machine machine(1);

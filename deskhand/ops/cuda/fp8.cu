@@ -23,11 +23,19 @@ struct alignas(16) Pack {
   __nv_bfloat162 pairs[kEach / 2];
 };
 
+// Results side by side in a row of FP8, under one scale.
 template <int kCount>
 struct Outs {
-  std::uint8_t* values[kCount];
-  float* scales[kCount];
+  std::uint8_t* values;
+  float* scales;
   Bf16* plain[kCount];  // or null
+};
+
+constexpr int kMostParts = 3;
+
+struct Parts {
+  const Bf16* at[kMostParts];
+  int ends[kMostParts];  // of each in the row that they make side by side; all others' is its end
 };
 
 // How much the largest size of the block's row is scaled by, in every thread; the scale back is stored.
@@ -62,6 +70,35 @@ __device__ void put(std::uint8_t* to, const Pack& from, float inverse) {
 // The block's row in shared memory, a thread's packs where the same thread finds them; nothing where it does not fit.
 extern __shared__ Pack held_row[];
 
+__global__ void __launch_bounds__(kThreads) to_fp8_kernel(std::uint8_t* values, float* scales, Parts parts, bool holds) {
+  const std::int64_t row = blockIdx.x;
+  const int step = static_cast<int>(blockDim.x) * kEach, start = static_cast<int>(threadIdx.x) * kEach, end = parts.ends[kMostParts - 1];
+  const auto read = [&](int i) {
+    int part = 0, begin = 0;
+#pragma unroll
+    for (int k = 0; k < kMostParts - 1; ++k)
+      if (i >= parts.ends[k]) part = k + 1, begin = parts.ends[k];
+    const Bf16* from = parts.at[0];
+#pragma unroll
+    for (int k = 1; k < kMostParts; ++k)
+      if (part == k) from = parts.at[k];
+    int width = parts.ends[0];
+#pragma unroll
+    for (int k = 1; k < kMostParts; ++k)
+      if (part == k) width = parts.ends[k] - begin;
+    return *reinterpret_cast<const Pack*>(from + row * width + (i - begin));
+  };
+  __nv_bfloat162 largest = __float2bfloat162_rn(0);
+#pragma unroll 2
+  for (int i = start; i < end; i += step) {
+    const Pack pack = read(i);
+    largest = larger_of(largest, pack);
+    if (holds) held_row[i / kEach] = pack;
+  }
+  const float inverse = inverse_scale(of_both(largest), scales);
+  for (int i = start; i < end; i += step) put(values + row * end + i, holds ? held_row[i / kEach] : read(i), inverse);
+}
+
 // work(y, x) for each element, y rounded to bf16. Outputs may be inputs: a thread writes what it alone has read.
 template <int kOuts, int kIns, class Work>
 __global__ void __launch_bounds__(kThreads)
@@ -86,22 +123,18 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < kOuts; ++k) to[k].pairs[e] = __floats2bfloat162_rn(y[0][k], y[1][k]);
     }
   };
-  __nv_bfloat162 largest[kOuts];
-#pragma unroll
-  for (int k = 0; k < kOuts; ++k) largest[k] = __float2bfloat162_rn(0);
+  __nv_bfloat162 largest = __float2bfloat162_rn(0);
 #pragma unroll 2
   for (int i = start; i < end; i += step) {
     Pack made[kOuts];
     make(made, i);
 #pragma unroll
     for (int k = 0; k < kOuts; ++k) {
-      largest[k] = larger_of(largest[k], made[k]);
+      largest = larger_of(largest, made[k]);
       if (holds) held_row[(i / kEach) * kOuts + k] = made[k];
     }
   }
-  float inverse[kOuts];
-#pragma unroll
-  for (int k = 0; k < kOuts; ++k) inverse[k] = inverse_scale(of_both(largest[k]), out.scales[k]);
+  const float inverse = inverse_scale(of_both(largest), out.scales);
   for (int i = start; i < end; i += step) {
     Pack made[kOuts];
     if (holds)
@@ -111,7 +144,7 @@ __global__ void __launch_bounds__(kThreads)
       make(made, i);
 #pragma unroll
     for (int k = 0; k < kOuts; ++k) {
-      put(out.values[k] + row + i, made[k], inverse[k]);
+      put(out.values + row * kOuts + k * width + i, made[k], inverse);
       if (out.plain[k]) *reinterpret_cast<Pack*>(out.plain[k] + row + i) = made[k];
     }
   }
@@ -152,10 +185,10 @@ __global__ void __launch_bounds__(kThreads)
     largest = larger_of(largest, pack);
     if (holds) held_row[i / kEach] = pack;
   }
-  const float inverse = inverse_scale(of_both(largest), out.scales[0]);
+  const float inverse = inverse_scale(of_both(largest), out.scales);
   for (int i = start; i < end; i += step) {
     const Pack pack = holds ? held_row[i / kEach] : normed(i);
-    put(out.values[0] + row + i, pack, inverse);
+    put(out.values + row + i, pack, inverse);
     if (out.plain[0]) *reinterpret_cast<Pack*>(out.plain[0] + row + i) = pack;
   }
 }
@@ -221,17 +254,16 @@ std::uint8_t* bits(View values) {
 }
 
 template <int kOuts, int kIns, class Work>
-void rows_to_fp8(const Backend& on, const Fp8Rows (&outs)[kOuts], const View (&plain)[kOuts], const ConstView (&ins)[kIns], Work work) {
+void rows_to_fp8(const Backend& on, const Fp8Rows& out, const View (&plain)[kOuts], const ConstView (&ins)[kIns], Work work) {
   const std::int64_t rows = ins[0].shape()[0], width = ins[0].shape()[1];
+  require_gpu(on, {out.values, out.scales});
   if (rows == 0) return;
-  Outs<kOuts> out;
+  Outs<kOuts> outs{bits(out.values), pointer(out.scales), {}};
   Pointers<const Bf16, kIns> in;
-  bool aligned = true;
+  bool aligned = is_aligned(outs.values);
   for (int k = 0; k < kOuts; ++k) {
-    require_gpu(on, {outs[k].values, outs[k].scales, plain[k]});
-    out.values[k] = bits(outs[k].values);
-    out.scales[k] = pointer(outs[k].scales);
-    aligned &= is_aligned(out.values[k]) && is_aligned(out.plain[k] = pointer<Bf16>(plain[k]));
+    require_gpu(on, {plain[k]});
+    aligned &= is_aligned(outs.plain[k] = pointer<Bf16>(plain[k]));
   }
   for (int k = 0; k < kIns; ++k) {
     require_gpu(on, {ins[k]});
@@ -240,18 +272,29 @@ void rows_to_fp8(const Backend& on, const Fp8Rows (&outs)[kOuts], const View (&p
   DESKHAND_ASSERT(aligned, "rows at multiples of 16 bytes");
   auto* const kernel = &rows_to_fp8_kernel<kOuts, kIns, Work>;
   const int room = room_for(kernel, width, kOuts);
-  kernel<<<blocks_for(rows, 1), threads_for(width), room, stream(on)>>>(out, in, width, room > 0, work);
+  kernel<<<blocks_for(rows, 1), threads_for(width), room, stream(on)>>>(outs, in, width, room > 0, work);
   check_launch();
 }
 
-struct Same {
-  __device__ void operator()(float* out, const float* in) const { out[0] = in[0]; }
-};
-
 }  // namespace
 
-void to_fp8(const Backend& on, const Fp8Rows& out, ConstView x) {
-  rows_to_fp8<1, 1>(on, {out}, {View()}, {x}, Same());
+void to_fp8(const Backend& on, const Fp8Rows& out, std::span<const ConstView> given) {
+  require_gpu(on, {out.values, out.scales});
+  const std::int64_t rows = out.values.shape()[0], width = out.values.shape()[1];
+  if (rows == 0) return;
+  Parts parts{};
+  int end = 0;
+  for (int k = 0; k < kMostParts; ++k) {
+    if (static_cast<std::size_t>(k) < given.size()) {
+      require_gpu(on, {given[k]});
+      DESKHAND_ASSERT(is_aligned(parts.at[k] = pointer<Bf16>(given[k])), "rows at multiples of 16 bytes");
+      end += static_cast<int>(given[k].shape()[1]);
+    }
+    parts.ends[k] = end;
+  }
+  const int room = room_for(&to_fp8_kernel, width, 1);
+  to_fp8_kernel<<<blocks_for(rows, 1), threads_for(width), room, stream(on)>>>(bits(out.values), pointer(out.scales), parts, room > 0);
+  check_launch();
 }
 
 void to_fp8_turned(const Backend& on, const Fp8Rows& out, ConstView x) {
@@ -269,7 +312,7 @@ void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x
   if (rows == 0) return;
   for (const ConstView view : {ConstView(out.values), ConstView(plain), x, weight})
     DESKHAND_ASSERT(is_aligned(view.data()), "rows at multiples of 16 bytes");
-  const Outs<1> outs{{bits(out.values)}, {pointer(out.scales)}, {pointer<Bf16>(plain)}};
+  const Outs<1> outs{bits(out.values), pointer(out.scales), {pointer<Bf16>(plain)}};
   const int room = room_for(&rms_norm_fp8_kernel, width, 1);
   rms_norm_fp8_kernel<<<blocks_for(rows, 1), threads_for(width), room, stream(on)>>>(outs, pointer<Bf16>(x), pointer(weight), pointer(rstd),
                                                                                      width, room > 0, epsilon);
@@ -277,12 +320,12 @@ void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x
 }
 
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up) {
-  rows_to_fp8<1, 2>(on, {out}, {plain}, {gate, up}, SwigluForward());
+  rows_to_fp8<1, 2>(on, out, {plain}, {gate, up}, SwigluForward());
 }
 
-void swiglu_backward_fp8(const Backend& on, const Fp8Rows& d_gate, const Fp8Rows& d_up, View plain_gate, View plain_up, ConstView d_out,
-                         ConstView gate, ConstView up) {
-  rows_to_fp8<2, 3>(on, {d_gate, d_up}, {plain_gate, plain_up}, {d_out, gate, up}, SwigluBackward());
+void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
+                         ConstView up) {
+  rows_to_fp8<2, 3>(on, out, {plain_gate, plain_up}, {d_out, gate, up}, SwigluBackward());
 }
 
 void fp8_linear_in_two(const Backend& on, View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView add) {

@@ -86,6 +86,21 @@ TEST_CASE("rows and columns become e4m3 and their scales as on the reference, to
     to_fp8(plain(), wanted.rows(), plain_x);
     check_same(found, wanted);
   }
+  for (const std::int64_t most : {32, 4096, 40960}) {  // the last is no row that shared memory holds
+    const Tensor q = random_bf16(*at, {5, most}, 1, 0.02f), k = random_bf16(*at, {5, 16}, 2), v = random_bf16(*at, {5, most / 2}, 3, 0.1f);
+    const Tensor plain_q = in_f32(*at, q), plain_k = in_f32(*at, k), plain_v = in_f32(*at, v);
+    const std::int64_t width = most + 16 + most / 2;
+    INFO("side by side, ", width);
+    Narrow found(5, width, Device::kCuda), wanted(5, width, Device::kCpu);
+    const ConstView there[] = {q, k, v}, here[] = {plain_q, plain_k, plain_v};
+    to_fp8(at->on, found.rows(), there);
+    to_fp8(plain(), wanted.rows(), here);
+    check_same(found, wanted);
+    Narrow found_two(5, most + 16, Device::kCuda), wanted_two(5, most + 16, Device::kCpu);
+    to_fp8(at->on, found_two.rows(), std::span(there).first(2));
+    to_fp8(plain(), wanted_two.rows(), std::span(here).first(2));
+    check_same(found_two, wanted_two);
+  }
   for (const Shape shape : {Shape{16, 16}, Shape{48, 80}, Shape{4096, 48}, Shape{896, 4864}}) {
     INFO("turned, shape ", shape.text());
     const Tensor x = random_bf16(*at, shape, 1, 0.02f), plain_x = in_f32(*at, x);
@@ -125,8 +140,8 @@ TEST_CASE("norm and gate leave in FP8 what they leave in bf16, and that too wher
                  weight = at->up(random_tensor({width}, 4));
     Tensor wanted_plain(DType::kBF16, shape, Device::kCuda), wanted_other = wanted_plain.copy(), rstd = at->empty({rows}),
                                                              wanted_rstd = at->empty({rows});
-    Narrow wanted(rows, width, Device::kCuda), other(rows, width, Device::kCuda), found(rows, width, Device::kCuda),
-        found_other(rows, width, Device::kCuda);
+    Narrow wanted(rows, width, Device::kCuda), found(rows, width, Device::kCuda), wanted_both(rows, 2 * width, Device::kCuda),
+        found_both(rows, 2 * width, Device::kCuda);
     for (const bool keeps : {false, true}) {
       Tensor plain_found(DType::kBF16, shape, Device::kCuda);
       const View kept = keeps ? plain_found.view() : View();
@@ -150,13 +165,12 @@ TEST_CASE("norm and gate leave in FP8 what they leave in bf16, and that too wher
       check_kept(wanted_plain, 0.005);
 
       swiglu_backward(at->on, wanted_plain, wanted_other, d, gate, up);
-      to_fp8(at->on, wanted.rows(), wanted_plain);
-      to_fp8(at->on, other.rows(), wanted_other);
+      const ConstView parts[] = {wanted_plain, wanted_other};
+      to_fp8(at->on, wanted_both.rows(), parts);
       Tensor in_place_gate = gate.copy(), in_place_up = up.copy();
-      swiglu_backward_fp8(at->on, found.rows(), found_other.rows(), keeps ? in_place_gate.view() : View(),
-                          keeps ? in_place_up.view() : View(), d, in_place_gate, in_place_up);
-      check_same(found, wanted);
-      check_same(found_other, other);
+      swiglu_backward_fp8(at->on, found_both.rows(), keeps ? in_place_gate.view() : View(), keeps ? in_place_up.view() : View(), d,
+                          in_place_gate, in_place_up);
+      check_same(found_both, wanted_both);
       const Tensor &after_gate = keeps ? wanted_plain : gate, &after_up = keeps ? wanted_other : up;
       CHECK(worst_difference(in_f32(*at, in_place_gate).floats(), in_f32(*at, after_gate).floats()) == 0);
       CHECK(worst_difference(in_f32(*at, in_place_up).floats(), in_f32(*at, after_up).floats()) == 0);

@@ -12,13 +12,18 @@ namespace {
 constexpr float kLargest = 448;
 constexpr float kSmallest = 1e-30f;  // a row of zeros has a scale too
 
-// `count` values, `step` apart, to the bits of e4m3 side by side; their scale is returned.
-float quantise(std::uint8_t* to, const float* from, std::int64_t count, std::int64_t step) {
-  float largest = kSmallest;
-  for (std::int64_t i = 0; i < count; ++i) largest = std::fmax(largest, std::abs(from[i * step]));
-  const float inverse = kLargest / largest;
+// How much a row of this largest size is scaled by.
+float inverse_scale(float largest) {
+  return kLargest / std::max(largest, kSmallest);
+}
+
+float largest_of(float largest, const float* from, std::int64_t count, std::int64_t step) {
+  for (std::int64_t i = 0; i < count; ++i) largest = std::fmax(largest, std::abs(from[i * step]));  // passes over NaN
+  return largest;
+}
+
+void quantise(std::uint8_t* to, const float* from, std::int64_t count, std::int64_t step, float inverse) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = to_e4m3(from[i * step] * inverse);
-  return largest / kLargest;
 }
 
 }  // namespace
@@ -42,18 +47,29 @@ std::uint8_t to_e4m3(float value) {
   return static_cast<std::uint8_t>(sign | (steps < 8 ? steps : (lowest + 9) * 8 + steps));  // a 16 carries into the exponent
 }
 
-void to_fp8(const Fp8Rows& out, ConstView x) {
-  const std::int64_t width = x.shape()[1];
-  auto* const to = reinterpret_cast<std::uint8_t*>(out.values.data());
-  for (std::int64_t row = 0; row < x.shape()[0]; ++row)
-    out.scales.floats()[row] = quantise(to + row * width, x.floats().data() + row * width, width, 1);
+void to_fp8(const Fp8Rows& out, std::span<const ConstView> parts) {
+  auto* to = reinterpret_cast<std::uint8_t*>(out.values.data());
+  for (std::int64_t row = 0; row < out.values.shape()[0]; ++row) {
+    float largest = 0;
+    const auto row_of = [&](ConstView x) { return x.floats().data() + row * x.shape()[1]; };
+    for (const ConstView& x : parts) largest = largest_of(largest, row_of(x), x.shape()[1], 1);
+    for (const ConstView& x : parts) {
+      quantise(to, row_of(x), x.shape()[1], 1, inverse_scale(largest));
+      to += x.shape()[1];
+    }
+    out.scales.floats()[row] = std::max(largest, kSmallest) / kLargest;
+  }
 }
 
 void to_fp8_turned(const Fp8Rows& out, ConstView x) {
   const std::int64_t rows = x.shape()[0], columns = x.shape()[1];
   auto* const to = reinterpret_cast<std::uint8_t*>(out.values.data());
-  for (std::int64_t column = 0; column < columns; ++column)
-    out.scales.floats()[column] = quantise(to + column * rows, x.floats().data() + column, rows, columns);
+  for (std::int64_t column = 0; column < columns; ++column) {
+    const float* const from = x.floats().data() + column;
+    const float largest = largest_of(0, from, rows, columns);
+    quantise(to + column * rows, from, rows, columns, inverse_scale(largest));
+    out.scales.floats()[column] = std::max(largest, kSmallest) / kLargest;
+  }
 }
 
 void fp8_linear(View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView bias, ConstView add) {
