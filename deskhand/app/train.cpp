@@ -21,6 +21,7 @@
 #include "deskhand/fetch/catalogue.h"
 #include "deskhand/report/words.h"
 #include "deskhand/train/adapter.h"
+#include "deskhand/train/frozen_base.h"
 #include "deskhand/train/model_card.h"
 #include "deskhand/train/trainer.h"
 
@@ -422,6 +423,7 @@ void train(const Globals& globals, Options options) {
           .tokenizer = load_tokenizer(model),
           .set = {}};
   check_context(recipe, job.decoder, model_name);
+  if (recipe.precision == Precision::kFp8) require_fp8(job.engine.models, job.decoder.weights());
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
   const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), recipe);
   check_interrupt();

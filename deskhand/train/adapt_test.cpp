@@ -163,7 +163,7 @@ void check_fp8(const Backend& on, Placement at) {
       CHECK(cosine > 0.7);
       sum += cosine;
     }
-    CHECK(sum / static_cast<double>(exact.gradients.size()) > 0.94);
+    CHECK(sum / static_cast<double>(exact.gradients.size()) > 0.9);
     const Way ways[] = {{.dropout = 0.2f, .at = at, .fp8 = true}, {.recompute = true, .dropout = 0.2f, .at = at, .fp8 = true}};
     const Found kept = backward(on, golden, golden.batch(), ways[0]), again = backward(on, golden, golden.batch(), ways[1]);
     CHECK(kept.sums.loss == again.sums.loss);

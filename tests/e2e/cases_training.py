@@ -171,6 +171,7 @@ class Training(Folder):
         self.fails(2, r"nothing knows 'rr' in \[lora\]; did you mean 'r'", "--desk", self.desk, "train", "lora", "--set", "lora.rr=8")
         self.fails(4, "no recipe 'lore': neither a file nor one of lora, hybrid", "--desk", self.desk, "train", "lore")
         self.fails(2, "reads at most 2048 tokens", "--desk", self.desk, "train", "lora", "--set", "data.max_tokens=4096", "--set", "data.pass_tokens=4096")
+        self.fails(2, "GPUs of compute capability 8.9 or newer; on the CPU", "--desk", self.desk, "--device", "cpu", "train", "lora", "--set", "precision=fp8")
         self.fails(2, "cannot be called", "--desk", self.desk, "train", "lora", "--name", "../lora")
         self.fails(4, "holds no training run", "--desk", self.desk, "train", "lora", "--resume")
         self.fails(4, "deskhand model get", "--desk", self.desk, "train", "lora", "--model", "no-such-model")
