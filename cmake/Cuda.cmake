@@ -1,13 +1,9 @@
 # CUDA is optional when building and found when running. DESKHAND_CUDA=ON (preset `cuda`) needs the toolkit, 12.0 or newer; at run time the
 # driver and libcublasLt. CMAKE_CUDA_ARCHITECTURES chooses the cards: 80 is the oldest that the kernels know.
 add_library(deskhand_cuda INTERFACE)
-option(DESKHAND_HOPPER "Attention by Hopper's own instructions: its later form has not been seen right on a card" OFF)
 if(DESKHAND_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80 90)
-    if(DESKHAND_HOPPER)
-      set(CMAKE_CUDA_ARCHITECTURES 80 90a)   # 90 has not those instructions
-    endif()
   endif()
   if(CCACHE)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
@@ -22,7 +18,4 @@ if(DESKHAND_CUDA)
   target_link_libraries(deskhand_cuda INTERFACE CUDA::cudart_static CUDA::cublasLt)
   target_include_directories(deskhand_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_definitions(deskhand_cuda INTERFACE DESKHAND_CUDA=1)
-  if(DESKHAND_HOPPER)
-    target_compile_definitions(deskhand_cuda INTERFACE DESKHAND_HOPPER=1)
-  endif()
 endif()

@@ -1,4 +1,4 @@
-// bf16 attention with the kernels made for a card (Hopper) and those for all, against the reference in double on the same rounded inputs.
+// bf16 attention, on the tensor cores and where no tiles fit, against the reference in double on the same rounded inputs.
 #include "deskhand/ops/attention.h"
 
 #include <doctest/doctest.h>
@@ -86,7 +86,7 @@ TEST_CASE("bf16 attention agrees with the reference where blocks end, and gives 
         check(*at, {heads, bounds, {.causal = causal, .scale = 0.09f}});
 }
 
-TEST_CASE("bf16 attention reads a shared beginning in place, and gives it what every sequence owes it") {
+TEST_CASE("bf16 attention gives a shared beginning what every sequence owes it") {
   const auto at = gpu();
   if (!at) return;
   for (const Heads heads : kHeads)
@@ -94,5 +94,5 @@ TEST_CASE("bf16 attention reads a shared beginning in place, and gives it what e
       check(*at, {heads, {0, 200, 201, 330, 460}, {.scale = 0.09f, .shared = shared}});
       check(*at, {heads, {5, 206, 206, 300, 650, 700}, {.scale = 0.09f, .shared = shared}});
     }
-  check(*at, {{4, 1, 128}, {2, 142, 700, 1300}, {.scale = 0.09f, .shared = 140}});  // queries of the beginning in several runs
+  check(*at, {{4, 1, 128}, {2, 142, 700, 1300}, {.scale = 0.09f, .shared = 140}});  // a beginning longer than a block
 }

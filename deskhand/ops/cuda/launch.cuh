@@ -8,7 +8,7 @@
 namespace deskhand::cuda {
 
 // Scratch of CudaContext by use; those that one op holds at the same time differ.
-enum Slot : int { kWeights, kInputs, kDropped, kLow, kIndices, kOrder, kSums, kDelta, kLogits, kRowLosses, kPositions, kBounds, kKeyBounds, kParts, kPages, kHalfA, kHalfB, kTokenWeights, kWide /* and more */ };
+enum Slot : int { kWeights, kInputs, kDropped, kLow, kIndices, kOrder, kSums, kDelta, kLogits, kRowLosses, kPositions, kBounds, kPages, kHalfA, kHalfB, kTokenWeights, kWide /* and more */ };
 
 inline cudaStream_t stream(const Backend& on) {
   return on.cuda->handles().stream.get();
