@@ -1,0 +1,57 @@
+"""gpu.generate.bf16, gpu.generate.q8_0, gpu.generate.q4_0, gpu.prompt2048.bf16, gpu.tickets64, gpu.embed160: answering of a model of
+Llama-3.1-8B's shape and embedding by one of MiniLM's on one GPU, all with random weights (gpu_answering).
+
+    gpu_answering.py [--engine build/cuda/bench/gpu_answering] [--rounds 1] [--peers PEERS.json] [--dry]
+
+PEERS.json holds what others reach on the same card, {"gpu.generate.q4_0": ["llama.cpp", 326], ...}; a row without one is held to its limit
+alone. The best of the rounds counts. Needs a GPU of 40 GB.
+"""
+import argparse
+import json
+import subprocess
+
+from measurement import record
+
+# Of each row: the engine's argument, its key, the unit, what is to be reached.
+ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
+        "gpu.generate.q8_0": ("q8_0", "generate_tok_s", "tok/s", 300),
+        "gpu.generate.q4_0": ("q4_0", "generate_tok_s", "tok/s", 460),
+        "gpu.prompt2048.bf16": ("bf16", "prompt2048_tok_s", "tok/s", 38000),
+        "gpu.tickets64": ("bf16", "tickets64_s", "tickets/s", 35),
+        "gpu.embed160": ("minilm", "texts160_s", "texts/s", 60000)}
+
+
+def card() -> str:
+    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", default="build/cuda/bench/gpu_answering")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--peers")
+    parser.add_argument("--dry", action="store_true")
+    arguments = parser.parse_args()
+    peers = {}
+    if arguments.peers:
+        with open(arguments.peers, encoding="utf-8") as file:
+            peers = json.load(file)
+
+    found: dict[str, list[dict]] = {}
+    for case in dict.fromkeys(row[0] for row in ROWS.values()):
+        found[case] = [json.loads(subprocess.run([arguments.engine, case], capture_output=True, text=True, check=True).stdout)
+                       for _ in range(arguments.rounds)]
+    note = f"{card()}, best of {arguments.rounds}"
+    best = {name: max(one[key] for one in found[case]) for name, (case, key, _, _) in ROWS.items()}
+    print(f"| {note} | ours | a peer | to reach |\n|---|---|---|---|")
+    for name, (_, _, unit, reach) in ROWS.items():
+        peer, rate = peers.get(name, ("", ""))
+        print(f"| {name} | {best[name]:.0f} {unit} | {peer} {rate} | {reach} |")
+    if arguments.dry:
+        return
+    for name, (_, _, unit, reach) in ROWS.items():
+        peer, rate = peers.get(name, ("limit", reach))
+        record(name, best[name], unit, peer, rate, best[name] / rate, limit=str(reach), note=note)
+
+
+main()
