@@ -505,7 +505,7 @@ TEST_CASE("paged attention agrees with the reference on the GPU when sequences g
         paged_attention(at->on, out, q_there, pages, sequences, bounds, 0.3f);
         reference::paged_attention(wanted, q, twin, sequences, bounds, 0.3f);
         INFO("heads ", heads.queries, ", ", dtype_name(type), ", tokens ", tokens);
-        CHECK(at->difference(out, wanted) < 2e-5);
+        CHECK(at->difference(out, wanted) < (type == DType::kF16 ? 4e-3 : 2e-5));  // queries to pages of f16 are rounded to it
       };
       const KvSequence prompt[] = {{first, 100}};
       const std::int32_t prompt_bounds[] = {0, 100};
