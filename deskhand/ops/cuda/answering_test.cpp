@@ -99,7 +99,8 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
   if (!at) return;
   for (const DType type : kWeightTypes) {
     const std::int64_t step = is_quantised(type) ? block_elements(type) : 16 / block_bytes(type);
-    for (const std::int64_t width : {step, 3 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 96), std::int64_t{14336}})
+    for (const std::int64_t width :
+         {step, 3 * step, 6 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 192), std::int64_t{14336}})
       for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
         const Tensor x = random_tensor({rows, width}, 1), x_there = at->up(x), norm = random_tensor({width}, 7), norm_there = at->up(norm);
         const std::int64_t outputs[] = {37, 2, 1};
@@ -120,7 +121,8 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
         INFO(dtype_name(type), ", width ", width, ", rows ", rows);
         reference::linear(here, x);
         cuda::few_rows(at->on, there, x_there);
-        for (unsigned i = 0; i < 3; ++i) CHECK(difference(*at, found[i], wanted[i]) < 2e-5);
+        const double close = type == DType::kQ4_K ? 1e-4 : 2e-5;  // its minima are taken from sums that are some 30 times as large
+        for (unsigned i = 0; i < 3; ++i) CHECK(difference(*at, found[i], wanted[i]) < close);
 
         // Behind a norm, from bf16, added to bf16.
         const Tensor rounded = as_f32(as_bf16(x)), rounded_there = at->up(as_bf16(x)), before = as_f32(as_bf16(wanted[0]));
@@ -140,7 +142,7 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
         swiglu(plain(), gate_out, gate_out, up_out);
         const LinearPart pair[] = {{gated, weights_there[0], {}}, {{}, up_there, {}}};
         cuda::few_rows(at->on, pair, x_there, {.then = cuda::FewRows::Then::kSwiglu});
-        CHECK(difference(*at, gated, gate_out) < 2e-5);
+        CHECK(difference(*at, gated, gate_out) < close);
       }
   }
 }

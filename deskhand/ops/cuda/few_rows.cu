@@ -2,42 +2,27 @@
 // lies in shared memory in the order of the lanes. Plain types go from memory to registers, 16 bytes a lane; blocks of quantised types have
 // odd sizes, so runs of 1024 weights are copied to shared memory in the background, 16 bytes at a time, and read there. One launch for all
 // products of one x. Sums in f32, always in the same order.
-#include "deskhand/ops/cuda/few_rows.h"
-
+// With DESKHAND_CUDA_NEXT q4_0 and q4_k go another way (few_rows_tiles.cu).
 #include <cuda_fp16.h>
 
 #include <algorithm>
 #include <array>
 
-#include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/cuda/few_rows.cuh"
 #include "deskhand/ops/cuda/overlap.cuh"
 
 namespace deskhand::cuda {
 namespace {
 
-constexpr int kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kMostParts = 4;
-constexpr int kMostRows = 8;           // of x, by kernels of at most 4
-constexpr int kMostBytes = 220 << 10;  // of shared memory; cards with less are asked
+constexpr int kWarps = kFewWarps, kThreads = kFewThreads, kMostParts = kFewParts, kMostRows = kFewRows;
+#ifdef DESKHAND_CUDA_NEXT
+constexpr bool kTiles = true;
+#else
+constexpr bool kTiles = false;
+#endif
 
-struct Part {
-  const std::byte* weight;
-  const float* bias;
-  void* out;
-  int outputs, units;  // units: pairs of outputs
-  bool out_bf16;
-};
-
-struct Job {
-  Part parts[kMostParts];
-  int count, units;
-  const void* x;
-  bool x_bf16;
-  const float* norm;
-  float epsilon;
-  int width, rows;
-  FewRows::Then then;
-};
+using Part = FewRowsPart;  // its units: pairs of outputs
+using Job = FewRowsJob;
 
 // Two outputs of one part, or with kSwiglu one of gate and the same of up. `second` may be past the end: then it is the first again.
 struct Unit {
@@ -49,10 +34,6 @@ __device__ Unit unit_of(const Job& job, int number) {
   int part = 0;
   while (number >= job.parts[part].units) number -= job.parts[part++].units;
   return {part, 2 * number, min(2 * number + 1, job.parts[part].outputs - 1), part};
-}
-
-__device__ float element(const void* values, bool bf16, std::int64_t i) {
-  return bf16 ? __bfloat162float(static_cast<const Bf16*>(values)[i]) : static_cast<const float*>(values)[i];
 }
 
 // x in shared memory: the lane that has kEach weights in a row finds the x of them in float4s, 32 lanes side by side. Zeros behind the
@@ -98,14 +79,6 @@ __device__ void finish(const Job& job, const Unit& unit, const float (&factor)[k
     for (int m = 0; m < kRows; ++m)
       for (int step = 16; step > 0; step /= 2) sum[r][m] += __shfl_xor_sync(~0u, sum[r][m], step);
   if (threadIdx.x % 32 != 0) return;
-  const auto put = [&](const Part& part, int m, int output, float value) {
-    const std::int64_t at = std::int64_t{m} * part.outputs + output;
-    if (job.then == FewRows::Then::kAdd) value += element(part.out, part.out_bf16, at);
-    if (part.out_bf16)
-      static_cast<Bf16*>(part.out)[at] = __float2bfloat16_rn(value);
-    else
-      static_cast<float*>(part.out)[at] = value;
-  };
   const Part &first = job.parts[unit.part], &second = job.parts[unit.second_part];
 #pragma unroll
   for (int m = 0; m < kRows; ++m) {
@@ -114,10 +87,10 @@ __device__ void finish(const Job& job, const Unit& unit, const float (&factor)[k
     if (first.bias) a += first.bias[unit.first];
     if (second.bias) b += second.bias[unit.second];
     if (job.then == FewRows::Then::kSwiglu) {
-      put(first, m, unit.first, a / (1 + __expf(-a)) * b);
+      put(job, first, m, unit.first, a / (1 + __expf(-a)) * b);
     } else {
-      put(first, m, unit.first, a);
-      if (unit.second != unit.first) put(second, m, unit.second, b);
+      put(job, first, m, unit.first, a);
+      if (unit.second != unit.first) put(job, second, m, unit.second, b);
     }
   }
 }
@@ -473,12 +446,6 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
   }
 }
 
-int attribute(const Backend& on, cudaDeviceAttr which) {
-  int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
-  return value;
-}
-
 // Shared memory of a block for so many rows of x.
 int bytes_for(DType type, int rows, int width) {
   if (!is_quantised(type)) {
@@ -494,8 +461,8 @@ int bytes_for(DType type, int rows, int width) {
 template <class Kernel>
 void start(const Backend& on, Kernel kernel, const Job& job, int bytes) {
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const int together = std::clamp(kMostBytes / std::max(bytes, 1), 1, 4);
-  const int blocks = std::min((job.units + kWarps - 1) / kWarps, attribute(on, cudaDevAttrMultiProcessorCount) * together);
+  const int together = std::clamp(kSharedBytes / std::max(bytes, 1), 1, 4);
+  const int blocks = std::min((job.units + kWarps - 1) / kWarps, few_rows_attribute(on, cudaDevAttrMultiProcessorCount) * together);
   start_overlapping(on, kernel, static_cast<unsigned>(blocks), kThreads, static_cast<std::size_t>(bytes), job);
 }
 
@@ -532,32 +499,43 @@ void start_type(const Backend& on, DType type, const Job& job, int bytes) {
 // Products of one type, for as many rows of x at a time as shared memory holds.
 void run_type(const Backend& on, std::span<const LinearPart* const> parts, ConstView x, const FewRows& options) {
   const DType type = parts[0]->weight.type();
-  const auto rows = static_cast<int>(x.shape()[0]), width = static_cast<int>(x.shape()[1]);
-  const int most = std::min(kMostBytes, attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  int together = rows > 2 ? 4 : rows;
-  while (together > 1 && bytes_for(type, together, width) > most) together /= 2;
+  Job job{.count = static_cast<int>(parts.size()),
+          .x_bf16 = x.type() == DType::kBF16,
+          .norm = pointer(options.norm),
+          .epsilon = options.epsilon,
+          .width = static_cast<int>(x.shape()[1]),
+          .rows = static_cast<int>(x.shape()[0]),
+          .then = options.then};
+  const int rows = job.rows, most = std::min(kSharedBytes, few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  bool tiles = kTiles && are_tiles(type, job.width);
+  for (const LinearPart* const part : parts) tiles &= reinterpret_cast<std::uintptr_t>(part->weight.data()) % 4 == 0;
+  int together = tiles ? tile_rows(type, job, most) : 0;
+  tiles = together > 0;
+  if (!tiles) {
+    together = rows > 2 ? 4 : rows;
+    while (together > 1 && bytes_for(type, together, job.width) > most) together /= 2;
+  }
   for (int begin = 0; begin < rows; begin += together) {
-    Job job{.count = static_cast<int>(parts.size()),
-            .x = x.data() + begin * row_bytes(x.type(), width),
-            .x_bf16 = x.type() == DType::kBF16,
-            .norm = pointer(options.norm),
-            .epsilon = options.epsilon,
-            .width = width,
-            .rows = std::min(together, rows - begin),
-            .then = options.then};
+    job.x = x.data() + begin * row_bytes(x.type(), job.width);
+    job.rows = std::min(together, rows - begin);
+    job.units = 0;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const LinearPart& part = *parts[i];
-      const auto outputs = static_cast<int>(part.weight.shape()[0]);
+      const auto outputs = static_cast<int>(part.weight.shape()[0]), each = tiles ? kTileOutputs : 2;
       job.parts[i] = {.weight = part.weight.data(),
                       .bias = pointer(part.bias),
                       .out = part.out.empty() ? nullptr : part.out.data() + begin * row_bytes(part.out.type(), outputs),
                       .outputs = outputs,
-                      .units = (outputs + 1) / 2,
+                      .units = (outputs + each - 1) / each,
                       .out_bf16 = part.out.type() == DType::kBF16};
       job.units += job.parts[i].units;
     }
-    if (options.then == FewRows::Then::kSwiglu) job.units = job.parts[0].outputs;
-    const int bytes = bytes_for(type, together, width);
+    if (options.then == FewRows::Then::kSwiglu) job.units = tiles ? job.parts[0].units : job.parts[0].outputs;
+    if (tiles) {
+      start_tiles(on, type, job);
+      continue;
+    }
+    const int bytes = bytes_for(type, together, job.width);
     if (together == 1)
       start_type<1>(on, type, job, bytes);
     else if (together == 2)
@@ -568,6 +546,12 @@ void run_type(const Backend& on, std::span<const LinearPart* const> parts, Const
 }
 
 }  // namespace
+
+int few_rows_attribute(const Backend& on, cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
+  return value;
+}
 
 bool are_few_rows(std::span<const LinearPart> parts, ConstView x) {
   const std::int64_t rows = x.shape()[0], width = x.shape()[1];

@@ -1,0 +1,59 @@
+// What the kernels of few_rows share: one launch's products and what becomes of their sums.
+#pragma once
+#include "deskhand/ops/cuda/few_rows.h"
+#include "deskhand/ops/cuda/map.cuh"
+
+namespace deskhand::cuda {
+
+constexpr int kFewWarps = 8, kFewThreads = 32 * kFewWarps;
+constexpr int kFewParts = 4;             // of one launch
+constexpr int kFewRows = 8;              // of x, of one launch
+constexpr int kSharedBytes = 220 << 10;  // of a processor; cards with less are asked
+
+struct FewRowsPart {
+  const std::byte* weight;
+  const float* bias;
+  void* out;
+  int outputs, units;  // units: what a warp or a block makes at a time
+  bool out_bf16;
+};
+
+struct FewRowsJob {
+  FewRowsPart parts[kFewParts];
+  int count, units;
+  const void* x;
+  bool x_bf16;
+  const float* norm;
+  float epsilon;
+  int width, rows;
+  FewRows::Then then;
+};
+
+int few_rows_attribute(const Backend& on, cudaDeviceAttr which);
+
+// Tiles of outputs on the tensor cores: the types for which they are measured to be faster.
+constexpr int kTileOutputs = 16;
+bool are_tiles(DType type, std::int64_t width);
+// The most rows of x that one launch takes with so much shared memory; none: it does not hold even one.
+int tile_rows(DType type, const FewRowsJob& job, int most_bytes);
+void start_tiles(const Backend& on, DType type, const FewRowsJob& job);
+
+#ifdef __CUDACC__
+
+__device__ inline float few_rows_element(const void* values, bool bf16, std::int64_t i) {
+  return bf16 ? __bfloat162float(static_cast<const Bf16*>(values)[i]) : static_cast<const float*>(values)[i];
+}
+
+// A row's finished sum to where it belongs.
+__device__ inline void put(const FewRowsJob& job, const FewRowsPart& part, int row, int output, float value) {
+  const std::int64_t at = std::int64_t{row} * part.outputs + output;
+  if (job.then == FewRows::Then::kAdd) value += few_rows_element(part.out, part.out_bf16, at);
+  if (part.out_bf16)
+    static_cast<Bf16*>(part.out)[at] = __float2bfloat16_rn(value);
+  else
+    static_cast<float*>(part.out)[at] = value;
+}
+
+#endif
+
+}  // namespace deskhand::cuda
