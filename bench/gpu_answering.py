@@ -1,4 +1,4 @@
-"""gpu.generate.bf16, gpu.generate.q8_0, gpu.generate.q4_0, gpu.prompt2048.bf16, gpu.tickets64, gpu.embed160: answering of a model of
+"""gpu.generate.bf16, gpu.generate.q8_0, gpu.generate.q4_0, gpu.prompt2048.bf16, gpu.tickets64, gpu.memory.q8, gpu.memory.q4, gpu.embed160: answering of a model of
 Llama-3.1-8B's shape and embedding by one of MiniLM's on one GPU, all with random weights (gpu_answering).
 
     gpu_answering.py [--engine build/cuda/bench/gpu_answering] [--rounds 1] [--peers PEERS.json] [--dry]
@@ -18,6 +18,8 @@ ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
         "gpu.generate.q4_0": ("q4_0", "generate_tok_s", "tok/s", 460),
         "gpu.prompt2048.bf16": ("bf16", "prompt2048_tok_s", "tok/s", 38000),
         "gpu.tickets64": ("bf16", "tickets64_s", "tickets/s", 35),
+        "gpu.memory.q8": ("q8_0", "gib", "GiB", 9.5),
+        "gpu.memory.q4": ("q4_0", "gib", "GiB", 5.5),
         "gpu.embed160": ("minilm", "texts160_s", "texts/s", 60000)}
 
 
@@ -42,11 +44,11 @@ def main() -> None:
         found[case] = [json.loads(subprocess.run([arguments.engine, case], capture_output=True, text=True, check=True).stdout)
                        for _ in range(arguments.rounds)]
     note = f"{card()}, best of {arguments.rounds}"
-    best = {name: max(one[key] for one in found[case]) for name, (case, key, _, _) in ROWS.items()}
+    best = {name: (min if unit == "GiB" else max)(one[key] for one in found[case]) for name, (case, key, unit, _) in ROWS.items()}
     print(f"| {note} | ours | a peer | to reach |\n|---|---|---|---|")
     for name, (_, _, unit, reach) in ROWS.items():
         peer, rate = peers.get(name, ("", ""))
-        print(f"| {name} | {best[name]:.0f} {unit} | {peer} {rate} | {reach} |")
+        print(f"| {name} | {best[name]:.4g} {unit} | {peer} {rate} | {reach} |")
     if arguments.dry:
         return
     for name, (_, _, unit, reach) in ROWS.items():

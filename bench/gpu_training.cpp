@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 
 #include "bench/llama8b.h"
@@ -155,8 +156,9 @@ int main(int count, char** arguments) try {
   }
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
-  fmt::print("{{\"tokens_s\": {:.0f}, \"step_s\": {:.4f}, \"gib\": {:.2f}, \"losses\": [{:.4f}]}}\n",
-             static_cast<double>(tokens * passes) / median, median, gib_taken(found.devices.front()), fmt::join(losses, ", "));
+  fmt::print("{{\"tokens_s\": {:.0f}, \"step_s\": {:.4f}, \"all_s\": {:.1f}, \"gib\": {:.2f}, \"losses\": [{:.4f}]}}\n",
+             static_cast<double>(tokens * passes) / median, median, std::accumulate(seconds.begin(), seconds.end(), 0.0),
+             gib_taken(found.devices.front()), fmt::join(losses, ", "));
 } catch (const std::exception& fault) {
   fmt::print(stderr, "{}\n", fault.what());
   return 1;

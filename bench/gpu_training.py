@@ -1,12 +1,12 @@
-"""gpu.lora.packed8192, gpu.lora.fp8, gpu.hybrid.packed8192, gpu.lora.seedbatch, gpu.hybrid.seedbatch, gpu.lora.memory, gpu.qlora.memory: whole
-training steps of a model of Llama-3.1-8B's shape on one GPU, HF PEFT and Liger (gpu_peft_speed.py) and gpu_training one after the other.
+"""gpu.lora.packed8192, gpu.lora.fp8, gpu.hybrid.packed8192, gpu.lora.seedbatch, gpu.hybrid.seedbatch, gpu.lora.memory, gpu.qlora.memory; with
+--whole gpu.seedrun.lora, gpu.seedrun.hybrid: whole training steps of a model of Llama-3.1-8B's shape on one GPU, HF PEFT and Liger (gpu_peft_speed.py) and gpu_training one after the other.
 
-    gpu_training.py [--engine build/cuda/bench/gpu_training] [--steps 8] [--no-liger] [--dry]
+    gpu_training.py [--engine build/cuda/bench/gpu_training] [--steps 8] [--no-liger] [--whole] [--dry]
 
 Packed: 8 texts of 1 024 tokens, all of them real, for everybody. Seed batch: 8 tickets of 110 and 160 tokens, which the peer pads to 256 and
 we do not; real tokens are counted. fp8: our frozen matrices in FP8, the peers' in bf16. Memory: ours in two passes of 4 096 tokens, and over a
 base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card; the peer's is what PyTorch
-allocated. Needs torch, transformers, peft, liger-kernel and a GPU.
+allocated. --whole: the thesis' training, 1 226 steps of the seed batch, seconds; the peer's by its step. Needs torch, transformers, peft, liger-kernel and a GPU.
 """
 import argparse
 import json
@@ -28,6 +28,8 @@ MEMORY = ["lora", "8", "1024", "2"]
 MEMORY_REACH = 36
 QLORA = ["lora", "8", "1024", "4", "q4_k", "32", "1"]
 QLORA_REACH = 7
+WHOLE = {"gpu.seedrun.lora": ("gpu.lora.seedbatch", 75), "gpu.seedrun.hybrid": ("gpu.hybrid.seedbatch", 85)}
+WHOLE_STEPS, SEED_TOKENS = 1226, 4 * (110 + 160)
 
 
 def card() -> str:
@@ -45,15 +47,17 @@ def main() -> None:
     parser.add_argument("--engine", default="build/cuda/bench/gpu_training")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--no-liger", action="store_true")
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--dry", action="store_true")
     arguments = parser.parse_args()
     steps = arguments.steps
 
-    def ours(case: list[str]) -> dict:
+    def ours(case: list[str], steps: int = steps) -> dict:
         return json.loads(subprocess.run([arguments.engine, *case[:4], str(steps), *case[4:]], capture_output=True, text=True, check=True).stdout)
 
     found = {name: ours(row[0]) for name, row in ROWS.items()}
     in_two, over_four_bits = ours(MEMORY), ours(QLORA)
+    whole = {name: ours(ROWS[row][0], WHOLE_STEPS)["all_s"] for name, (row, _) in WHOLE.items()} if arguments.whole else {}
     theirs = {"HF PEFT": peers("hf", steps, [row[1] for row in ROWS.values()])}
     if not arguments.no_liger:
         theirs["Liger"] = peers("liger", steps, [row[1] for row in ROWS.values() if row[2]])
@@ -64,8 +68,14 @@ def main() -> None:
         print(f"| {name} | {found[name]['tokens_s']:.0f} | {found[name]['gib']:.1f} | {told[0]} | {told[1]} | {reach} |")
     print(f"| gpu.lora.memory, in two passes | {in_two['tokens_s']:.0f} | {in_two['gib']:.1f} | | | {MEMORY_REACH} GiB |")
     print(f"| gpu.qlora.memory, 2 048 tokens a pass | {over_four_bits['tokens_s']:.0f} | {over_four_bits['gib']:.1f} | | | {QLORA_REACH} GiB |")
+    for name, seconds in whole.items():
+        print(f"| {name} | {seconds:.1f} s | | | | {WHOLE[name][1]} s |")
     if arguments.dry:
         return
+    for name, seconds in whole.items():
+        row, reach = WHOLE[name]
+        theirs_s = SEED_TOKENS * WHOLE_STEPS / theirs["HF PEFT"][ROWS[row][1]]["tokens_s"]
+        record(name, seconds, "s", "HF PEFT by its step", theirs_s, theirs_s / seconds, limit=str(reach), note=f"{card()}, {WHOLE_STEPS} steps")
     record("gpu.qlora.memory", over_four_bits["gib"], "GiB", "limit", 8, over_four_bits["gib"] / 8, limit=str(QLORA_REACH),
            note=f"{note}, q4_k, four passes of 2048 tokens, activations computed again, {over_four_bits['tokens_s']:.0f} tok/s")
     for peer, cases in theirs.items():
