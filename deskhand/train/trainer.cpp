@@ -567,7 +567,7 @@ std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& bas
   tried.recompute = true;
   if (!recipe.recompute) changes.push_back("recompute=true");
   if (fits_with_fewer_tokens()) return changes;
-  if (recipe.method == Method::kFull) return {};
+  if (recipe.method == Method::kFull || recipe.precision == Precision::kFp8) return {};
   tried.base = FrozenBase::kQ4;
   if (recipe.base != FrozenBase::kQ4) changes.push_back("base=q4");
   if (recipe.precision == Precision::kFp8) {
