@@ -114,7 +114,7 @@ Answering::Answering(Desk& desk, const Globals& globals, const AnsweringOptions&
                                        TriageSettings{.shown_cases = desk.settings.answer.cases,
                                                       .witness = desk.settings.answer.decide,
                                                       .clean = desk.settings.import.clean,
-                                                      .batch = model_ ? model_->batch() : TriageSettings{}.batch});
+                                                      .batch = tickets_at_a_time(engine_.models)});
   DeskSettings used = desk.settings;
   used.retrieval = retrieval;
   fingerprint_ = state_of(desk.database, used, files.model, files.adapter_id);

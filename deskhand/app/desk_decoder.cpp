@@ -56,6 +56,10 @@ GeneratorModelSettings model_settings(const DeskSettings& settings, const std::v
 
 }  // namespace
 
+std::int64_t tickets_at_a_time(const Backend& on) {
+  return on.kind == Backend::Kind::kCuda ? kTogetherOnGpu : TriageSettings{}.batch;
+}
+
 PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<std::string>& categories) {
   PromptSettings made;
   made.categories = categories;
@@ -79,8 +83,7 @@ DeskDecoder::DeskDecoder(const Files& files, const DeskSettings& settings, const
 
 DeskDecoder::DeskDecoder(Decoder decoder, LoadedTokenizer tokenizer, const DeskSettings& settings, const Backend& on,
                          const std::vector<std::string>& categories, const std::string& adapter_id)
-    : batch_(on.kind == Backend::Kind::kCuda ? kTogetherOnGpu : TriageSettings{}.batch),
-      decoder_(placed_on(on, std::move(decoder))),
+    : decoder_(placed_on(on, std::move(decoder))),
       tokenizer_(std::move(tokenizer)),
       generator_(decoder_, *tokenizer_.tokenizer, on, generator_settings(decoder_, settings, on)),
       asked_(generator_, *tokenizer_.tokenizer, tokenizer_.chat ? &*tokenizer_.chat : nullptr,

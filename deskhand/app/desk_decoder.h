@@ -32,16 +32,17 @@ class DeskDecoder {
 
   AnswerModel& model() { return asked_; }
   const Decoder& decoder() const { return decoder_; }
-  std::int64_t batch() const { return batch_; }  // tickets that are well asked about at a time
   const LoadedTokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  std::int64_t batch_;
   Decoder decoder_;
   LoadedTokenizer tokenizer_;
   Generator generator_;
   GeneratorModel asked_;
 };
+
+// Tickets that a model there is well asked about at a time.
+std::int64_t tickets_at_a_time(const Backend& on);
 
 // What the model is told before cases and ticket.
 PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<std::string>& categories);

@@ -236,7 +236,7 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
                                 .witness = settings.decide,
                                 .clean = desk.import.clean,
                                 .mend = settings.mend,
-                                .batch = decoder ? decoder->batch() : TriageSettings{}.batch};
+                                .batch = tickets_at_a_time(run.engine.models)};
     // A raw model's word is taken as it is. Weights are fitted here, on this split: those of the desk may have seen what is held out.
     TriageParts used = parts;
     if (settings.decide != Witness::kModel && !split.fitting.empty())

@@ -9,35 +9,15 @@
 #include "deskhand/app/toml_section.h"
 #include "deskhand/base/error.h"
 #include "deskhand/base/mapped_file.h"
+#include "deskhand/tickets/column_fields.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Key in desk.toml and the field it fills; the names are the fields' own.
-constexpr std::pair<const char*, std::string TicketColumns::*> kTicketColumns[] = {
-    {"id", &TicketColumns::id},
-    {"subject", &TicketColumns::subject},
-    {"problem", &TicketColumns::problem},
-    {"urgency", &TicketColumns::urgency},
-    {"category", &TicketColumns::category},
-    {"area", &TicketColumns::area},
-    {"issue", &TicketColumns::issue},
-    {"solution", &TicketColumns::solution},
-    {"result", &TicketColumns::result},
-    {"account_id", &TicketColumns::account_id},
-    {"account", &TicketColumns::account},
-    {"received", &TicketColumns::received},
-    {"completed", &TicketColumns::completed},
-};
-constexpr std::pair<const char*, std::string HistoryColumns::*> kHistoryColumns[] = {
-    {"ticket_id", &HistoryColumns::ticket_id},   {"id", &HistoryColumns::id},           {"user", &HistoryColumns::user},
-    {"short_text", &HistoryColumns::short_text}, {"created", &HistoryColumns::created}, {"text", &HistoryColumns::text},
-    {"type_code", &HistoryColumns::type_code},   {"type", &HistoryColumns::type}};
-
 template <class Columns, std::size_t N>
-void read_columns(TomlSection section, Columns& columns, const std::pair<const char*, std::string Columns::*> (&fields)[N]) {
+void read_columns(TomlSection section, Columns& columns, const std::pair<std::string_view, std::string Columns::*> (&fields)[N]) {
   for (const auto& [key, field] : fields) section.read(key, columns.*field);
   section.finish();
 }

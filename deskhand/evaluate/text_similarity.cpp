@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/utf8.h"
 #include "deskhand/text/lcs.h"
 #include "deskhand/text/normalize.h"
 

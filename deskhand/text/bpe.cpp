@@ -1,6 +1,7 @@
 #include "deskhand/text/bpe.h"
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/utf8.h"
 
 namespace deskhand {
 namespace {

@@ -3,11 +3,11 @@
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/utf8.h"
 
 namespace deskhand {
 namespace {
@@ -131,21 +131,6 @@ char32_t next_character(std::string_view text, std::size_t& at) {
   for (std::size_t i = 1; i < length; ++i) character = character << 6 | (byte(at + i) & 0x3F);
   at += length;
   return character;
-}
-
-void append_utf8(std::string& text, char32_t character) {
-  if (character < 0x80) {
-    text += static_cast<char>(character);
-    return;
-  }
-  char buffer[4];
-  int32_t length = 0;
-  UBool failed = false;
-  U8_APPEND(reinterpret_cast<uint8_t*>(buffer), length, 4, static_cast<UChar32>(character), failed);
-  if (failed)
-    text += "\xEF\xBF\xBD";
-  else
-    text.append(buffer, static_cast<std::size_t>(length));
 }
 
 std::string normalize(std::string_view text, NormalForm form) {

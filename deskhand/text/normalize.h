@@ -16,7 +16,6 @@ std::size_t incomplete_utf8_tail(std::string_view bytes);
 
 // The character at text[at], and `at` moves behind it. Valid UTF-8 only, at < text.size().
 char32_t next_character(std::string_view text, std::size_t& at);
-void append_utf8(std::string& text, char32_t character);
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 std::string normalize(std::string_view text, NormalForm form);

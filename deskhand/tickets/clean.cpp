@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/utf8.h"
 #include "deskhand/tickets/pattern.h"
 
 namespace deskhand {
@@ -45,19 +46,6 @@ std::string join(const std::vector<std::string_view>& lines) {
 bool any_words(const std::vector<std::string_view>& lines, std::size_t begin, std::size_t end) {
   return std::any_of(lines.begin() + static_cast<std::ptrdiff_t>(begin),
                      lines.begin() + static_cast<std::ptrdiff_t>(std::min(end, lines.size())), has_words);
-}
-
-void append_utf8(std::string& out, unsigned code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-  } else if (code < 0x10000) {
-    out += {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
-  } else {
-    out += {static_cast<char>(0xF0 | code >> 18), static_cast<char>(0x80 | (code >> 12 & 0x3F)),
-            static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
-  }
 }
 
 // The entity at text[at] == '&': its text and its length in `text`, 0 if it is none.

@@ -12,6 +12,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
+#include "deskhand/tickets/column_fields.h"
 
 namespace deskhand {
 namespace {
@@ -348,24 +349,6 @@ std::vector<GuessedColumn> described(const Wanted (&fields)[N], const std::vecto
   }
   return list;
 }
-
-constexpr std::pair<std::string_view, std::string TicketColumns::*> kTicketColumns[] = {{"id", &TicketColumns::id},
-                                                                                        {"subject", &TicketColumns::subject},
-                                                                                        {"problem", &TicketColumns::problem},
-                                                                                        {"urgency", &TicketColumns::urgency},
-                                                                                        {"category", &TicketColumns::category},
-                                                                                        {"area", &TicketColumns::area},
-                                                                                        {"issue", &TicketColumns::issue},
-                                                                                        {"solution", &TicketColumns::solution},
-                                                                                        {"result", &TicketColumns::result},
-                                                                                        {"account", &TicketColumns::account},
-                                                                                        {"account_id", &TicketColumns::account_id},
-                                                                                        {"received", &TicketColumns::received},
-                                                                                        {"completed", &TicketColumns::completed}};
-constexpr std::pair<std::string_view, std::string HistoryColumns::*> kHistoryColumns[] = {
-    {"ticket_id", &HistoryColumns::ticket_id},   {"id", &HistoryColumns::id},           {"user", &HistoryColumns::user},
-    {"short_text", &HistoryColumns::short_text}, {"created", &HistoryColumns::created}, {"text", &HistoryColumns::text},
-    {"type_code", &HistoryColumns::type_code},   {"type", &HistoryColumns::type}};
 
 template <class Columns, std::size_t N>
 void fill(Columns& columns, const std::pair<std::string_view, std::string Columns::*> (&fields)[N],

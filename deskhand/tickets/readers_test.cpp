@@ -1,6 +1,5 @@
 // Exports as desks really have them: spreadsheets with titles and merged names, mails, and rows that cannot be read.
 #include <doctest/doctest.h>
-#include <zip.h>
 
 #include <algorithm>
 
@@ -12,6 +11,7 @@
 #include "deskhand/tickets/mail.h"
 #include "deskhand/tickets/prepare.h"
 #include "deskhand/tickets/rejected_rows.h"
+#include "deskhand/tickets/test_zip.h"
 #include "tests/temporary_folder.h"
 
 using namespace deskhand;
@@ -68,16 +68,6 @@ TEST_CASE("the sheet with the wanted columns is taken, whatever stands before it
 }
 
 namespace {
-
-void write_zip(const fs::path& path, const std::vector<std::pair<std::string, std::string>>& parts) {
-  fs::remove(path);
-  int code = 0;
-  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE, &code);
-  REQUIRE(archive);
-  for (const auto& [name, content] : parts)
-    REQUIRE(zip_file_add(archive, name.c_str(), zip_source_buffer(archive, content.data(), content.size(), 0), ZIP_FL_OVERWRITE) >= 0);
-  REQUIRE(zip_close(archive) == 0);
-}
 
 struct OneSheet {
   std::string name;

@@ -1,7 +1,6 @@
 #include "deskhand/tickets/table.h"
 
 #include <doctest/doctest.h>
-#include <zip.h>
 
 #include <fstream>
 
@@ -10,6 +9,7 @@
 #include "deskhand/base/json.h"
 #include "deskhand/base/mapped_file.h"
 #include "deskhand/tickets/test_data.h"
+#include "deskhand/tickets/test_zip.h"
 #include "tests/temporary_folder.h"
 
 using namespace deskhand;
@@ -35,16 +35,6 @@ Rows cells_of(TableReader& table) {
 std::unique_ptr<TableReader> open_text(const TemporaryFolder& folder, std::string_view text, const TableOptions& options = {}) {
   write_file_atomically(folder.path() / "export", text);  // no suffix: the contents tell
   return open_table(folder.path() / "export", options);
-}
-
-void write_zip(const fs::path& path, const std::vector<std::pair<std::string, std::string>>& parts) {
-  fs::remove(path);
-  int code = 0;
-  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE, &code);
-  REQUIRE(archive);
-  for (const auto& [name, content] : parts)
-    REQUIRE(zip_file_add(archive, name.c_str(), zip_source_buffer(archive, content.data(), content.size(), 0), ZIP_FL_OVERWRITE) >= 0);
-  REQUIRE(zip_close(archive) == 0);
 }
 
 struct Parts {

@@ -8,21 +8,12 @@
 #include <set>
 
 #include "deskhand/base/error.h"
+#include "deskhand/base/utf8.h"
 #include "deskhand/tickets/sheet_reader.h"
 #include "deskhand/tickets/zip_xml.h"
 
 namespace deskhand {
 namespace {
-
-void append_utf8(std::string& out, unsigned code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-  } else {
-    out += {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
-  }
-}
 
 // "_x000D_" is how the format writes what XML cannot hold (ECMA-376 part 1, 22.9.2.19).
 std::string unescape(std::string text) {
