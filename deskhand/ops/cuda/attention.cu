@@ -4,6 +4,7 @@
 #include "deskhand/ops/attention.h"
 
 #include "deskhand/ops/cuda/attention_bf16.h"
+#include "deskhand/ops/cuda/hopper/attention.h"
 #include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/shared_beginning.h"
 
@@ -226,6 +227,7 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   require_gpu(on, {out, q, k, v, logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = q.shape()[2];
   if (rows == 0 || width == 0 || q.shape()[1] == 0) return;
+  if (q.type() == DType::kBF16 && has_hopper_attention(on, width)) return attention_hopper(on, out, q, k, v, bounds, options, logsumexp);
   if (options.shared > 0) return gathered_attention(on, out, q, k, v, bounds, options, logsumexp);
   if (q.type() == DType::kBF16) {
     if (has_attention_tiles(width)) return attention_bf16(on, out, q, k, v, bounds, options, logsumexp);
@@ -244,6 +246,8 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
   require_gpu(on, {gradients.d_q, gradients.d_k, gradients.d_v, d_out, forward.q, forward.k, forward.v, forward.out, forward.logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = d_out.shape()[2];
   if (rows == 0 || width == 0 || d_out.shape()[1] == 0) return;
+  if (d_out.type() == DType::kBF16 && has_hopper_attention(on, width))
+    return attention_backward_hopper(on, gradients, d_out, forward, bounds, options);
   if (options.shared > 0) return gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
   if (d_out.type() == DType::kBF16) {
     if (has_attention_tiles(width)) return attention_backward_bf16(on, gradients, d_out, forward, bounds, options);

@@ -1,8 +1,13 @@
-// bf16 attention, on the tensor cores and where no tiles fit, against the reference in double on the same rounded inputs.
+// bf16 attention (Hopper's own, on the tensor cores of all cards, and where no tiles fit) against the reference in double on the same
+// rounded inputs. The reference takes most of the time: many cases at once, of which one at a time has the GPU.
 #include "deskhand/ops/attention.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "deskhand/ops/cuda/testing.h"
@@ -42,24 +47,29 @@ struct Case {
   AttentionOptions options;
 };
 
-void check(Gpu& gpu, const Case& at) {
+void check(Gpu& gpu, std::mutex& gpu_taken, const Case& at) {
   constexpr double kTolerance = 8e-3;  // weights and slopes are rounded to bf16 before they are multiplied
   const std::int64_t rows = at.bounds.back() + 2;
   const Shape queries{rows, at.heads.queries, at.heads.width}, keys{rows, at.heads.keys, at.heads.width};
+  std::unique_lock has_gpu(gpu_taken);
   const Both q(gpu, queries, 1, 1.5f), k(gpu, keys, 2, 1.5f), v(gpu, keys, 3), d_out(gpu, queries, 4);
   Both out(gpu, queries, 5), d_q(gpu, queries, 6), d_k(gpu, keys, 7), d_v(gpu, keys, 8);
   Tensor logsumexp = random_tensor({rows, at.heads.queries}, 9), logsumexp_there = gpu.up(logsumexp);
   INFO("heads ", at.heads.queries, "/", at.heads.keys, " of ", at.heads.width, ", rows to ", at.bounds.back(), ", causal ",
        at.options.causal, ", shared ", at.options.shared);
+  has_gpu.unlock();
   reference::attention(out.here, q.here, k.here, v.here, at.bounds, at.options, logsumexp);
+  has_gpu.lock();
   attention(gpu.on, out.there, q.there, k.there, v.there, at.bounds, at.options, logsumexp_there);
   CHECK(distance(gpu, out.there, out.here) < kTolerance);
   CHECK(distance(gpu, logsumexp_there, logsumexp) < 1e-4);
   // From here on both sides have the GPU's output.
   out.here = as_f32(gpu.context.to_host(out.there));
   logsumexp = gpu.context.to_host(logsumexp_there);
+  has_gpu.unlock();
   reference::attention_backward({d_q.here, d_k.here, d_v.here}, d_out.here, {q.here, k.here, v.here, out.here, logsumexp}, at.bounds,
                                 at.options);
+  has_gpu.lock();
   const AttentionForward forward{q.there, k.there, v.there, out.there, logsumexp_there};
   attention_backward(gpu.on, {d_q.there, d_k.there, d_v.there}, d_out.there, forward, at.bounds, at.options);
   CHECK(distance(gpu, d_q.there, d_q.here) < kTolerance);
@@ -74,25 +84,38 @@ void check(Gpu& gpu, const Case& at) {
   }
 }
 
+void check_all(Gpu& gpu, const std::vector<Case>& cases) {
+  std::mutex gpu_taken;
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> workers;
+  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
+    workers.emplace_back([&] {
+      for (std::size_t number = next++; number < cases.size(); number = next++) check(gpu, gpu_taken, cases[number]);
+    });
+}
+
 }  // namespace
 
 TEST_CASE("bf16 attention agrees with the reference where blocks end, and gives the same bits again") {
   const auto at = gpu();
   if (!at) return;
+  std::vector<Case> cases{{{32, 8, 128}, {0, 300, 460, 620, 1033}, {.causal = true, .scale = 0.09f}}};  // more blocks than processors
   for (const Heads heads : kHeads)
     for (const bool causal : {true, false})
       for (const std::vector<std::int32_t>& bounds :
            {std::vector<std::int32_t>{0, 1}, {0, 63, 127, 192}, {0, 128, 256}, {3, 4, 40, 40, 169, 300, 441}, {1, 515}})
-        check(*at, {heads, bounds, {.causal = causal, .scale = 0.09f}});
+        cases.push_back({heads, bounds, {.causal = causal, .scale = 0.09f}});
+  check_all(*at, cases);
 }
 
 TEST_CASE("bf16 attention gives a shared beginning what every sequence owes it") {
   const auto at = gpu();
   if (!at) return;
+  std::vector<Case> cases{{{4, 1, 128}, {2, 142, 700, 1300}, {.scale = 0.09f, .shared = 140}}};  // longer than a block, in several runs
   for (const Heads heads : kHeads)
     for (const std::int32_t shared : {1, 64, 129, 200}) {
-      check(*at, {heads, {0, 200, 201, 330, 460}, {.scale = 0.09f, .shared = shared}});
-      check(*at, {heads, {5, 206, 206, 300, 650, 700}, {.scale = 0.09f, .shared = shared}});
+      cases.push_back({heads, {0, 200, 201, 330, 460}, {.scale = 0.09f, .shared = shared}});
+      cases.push_back({heads, {5, 206, 206, 300, 650, 700}, {.scale = 0.09f, .shared = shared}});
     }
-  check(*at, {{4, 1, 128}, {2, 142, 700, 1300}, {.scale = 0.09f, .shared = 140}});  // a beginning longer than a block
+  check_all(*at, cases);
 }

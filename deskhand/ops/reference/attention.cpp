@@ -22,6 +22,7 @@ std::vector<std::int64_t> keys_of(std::span<const std::int32_t> bounds, std::siz
 void attention(View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds, AttentionOptions options,
                View logsumexp) {
   const std::int64_t heads = q.shape()[1], groups = k.shape()[1], width = q.shape()[2];
+  const float *const queries = q.floats().data(), *const k_begin = k.floats().data(), *const v_begin = v.floats().data();
   for (std::size_t sequence = 0; sequence + 1 < bounds.size(); ++sequence)
     for (std::int64_t row = bounds[sequence]; row < bounds[sequence + 1]; ++row)
       for (std::int64_t head = 0; head < heads; ++head) {
@@ -30,15 +31,17 @@ void attention(View out, ConstView q, ConstView k, ConstView v, std::span<const 
         std::vector<double> score(keys.size()), sum(static_cast<std::size_t>(width));
         double largest = -std::numeric_limits<double>::infinity(), total = 0;
         for (std::size_t i = 0; i < keys.size(); ++i) {
+          const float *const query = queries + (row * heads + head) * width, *const key = k_begin + (keys[i] * groups + group) * width;
           double dot = 0;
-          for (std::int64_t d = 0; d < width; ++d)
-            dot += static_cast<double>(q.floats()[(row * heads + head) * width + d]) * k.floats()[(keys[i] * groups + group) * width + d];
+          for (std::int64_t d = 0; d < width; ++d) dot += static_cast<double>(query[d]) * key[d];
           score[i] = dot * options.scale;
           largest = std::max(largest, score[i]);
         }
         for (double& s : score) total += s = std::exp(s - largest);
-        for (std::size_t i = 0; i < keys.size(); ++i)
-          for (std::int64_t d = 0; d < width; ++d) sum[d] += score[i] / total * v.floats()[(keys[i] * groups + group) * width + d];
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+          const float* const value = v_begin + (keys[i] * groups + group) * width;
+          for (std::int64_t d = 0; d < width; ++d) sum[d] += score[i] / total * value[d];
+        }
         for (std::int64_t d = 0; d < width; ++d) out.floats()[(row * heads + head) * width + d] = static_cast<float>(sum[d]);
         if (!logsumexp.empty()) logsumexp.floats()[row * heads + head] = static_cast<float>(largest + std::log(total));
       }

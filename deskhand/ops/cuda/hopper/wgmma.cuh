@@ -1,0 +1,233 @@
+// Hopper's own instructions (sm_90a): tiles that the copy engine brings (TMA), barriers that count bytes, and products of a warpgroup
+// (wgmma). A tile of bf16 lies in columns of 64, each row 128 bytes, 16-byte chunks turned about by the row's number (the 128-byte
+// swizzle): element (row, column) of a tile of kRows rows is in column block column / 64. PTX ISA: "Asynchronous Warpgroup Level Matrix
+// Multiply-Accumulate".
+#pragma once
+#include <cuda.h>
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+#include "deskhand/ops/cuda/tiles.cuh"
+
+namespace deskhand::cuda::hopper {
+
+constexpr int kColumnBlock = 64, kRowBytes = 128, kAtomBytes = 8 * kRowBytes;  // an atom of the swizzle: eight rows
+
+using Barrier = std::uint64_t;
+
+__device__ inline void make_barrier(Barrier& barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(shared_address(&barrier)), "r"(arrivals) : "memory");
+}
+// After all barriers are made, before anybody uses them; a __syncthreads follows.
+__device__ inline void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async;\n" ::: "memory");
+}
+__device__ inline void arrive(Barrier& barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(shared_address(&barrier)) : "memory");
+}
+__device__ inline void arrive_expecting(Barrier& barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(shared_address(&barrier)), "r"(bytes) : "memory");
+}
+// Until the phase of this parity has ended: 0, 1, 0, ... A new barrier's phase before the first counts as ended.
+__device__ inline void wait(Barrier& barrier, int parity) {
+  std::uint32_t done = 0;
+  while (!done)
+    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}\n"
+                 : "=r"(done)
+                 : "r"(shared_address(&barrier)), "r"(parity)
+                 : "memory");
+}
+
+// Where a pipe of kStages tiles stands: its stage and the parity of the stage's present phase.
+template <int kStages>
+struct Stage {
+  int at = 0, parity = 0;
+  __device__ void next() {
+    if (++at == kStages) {
+      at = 0;
+      parity ^= 1;
+    }
+  }
+  __device__ Stage after() const {
+    Stage to = *this;
+    to.next();
+    return to;
+  }
+};
+
+// Rows row.. of one head, as many as the map's box has; rows beyond the map's end become zero.
+__device__ inline void fetch_tile(void* tile, const CUtensorMap& map, Barrier& barrier, int row, int head) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];\n" ::"r"(
+                   shared_address(tile)),
+               "l"(&map), "r"(shared_address(&barrier)), "r"(0), "r"(row), "r"(0), "r"(head)
+               : "memory");
+}
+
+template <int kRegisters>
+__device__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
+}
+
+__device__ inline std::uint64_t descriptor(std::uint32_t address, int block_step) {
+  return static_cast<std::uint64_t>((address & 0x3ffff) >> 4) | static_cast<std::uint64_t>(block_step >> 4) << 16 |
+         static_cast<std::uint64_t>(kAtomBytes >> 4) << 32 | 1ull << 62;
+}
+// A factor whose depth are the tile's columns: depth `column`.., rows `row`.. (a multiple of 8).
+template <int kRows>
+__device__ std::uint64_t depth_in_columns(const Bf16* tile, int row, int column) {
+  return descriptor(shared_address(tile) + column / kColumnBlock * kRows * kRowBytes + row * kRowBytes + column % kColumnBlock * 2, 16);
+}
+// A second factor whose depth are the tile's rows, `row`.., and whose columns are all the tile's columns.
+template <int kRows>
+__device__ std::uint64_t depth_in_rows(const Bf16* tile, int row) {
+  return descriptor(shared_address(tile) + row * kRowBytes, kRows * kRowBytes);
+}
+
+// Between what was written to registers before and the products that read or add to them.
+__device__ inline void begin_products() {
+  asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory");
+}
+__device__ inline void end_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory");
+}
+// Until all but the last kOpen groups are done.
+template <int kOpen>
+__device__ void wait_for_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(kOpen) : "memory");
+}
+// The compiler does not know when products write to registers: nothing that reads or writes these may cross this line.
+template <int kCount>
+__device__ void hold(float (&registers)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(registers[i])::"memory");
+}
+template <int kCount>
+__device__ void hold(std::uint32_t (&registers)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(registers[i])::"memory");
+}
+
+#define DESKHAND_SUMS_8(s, i) \
+  "+f"(s[i]), "+f"(s[i + 1]), "+f"(s[i + 2]), "+f"(s[i + 3]), "+f"(s[i + 4]), "+f"(s[i + 5]), "+f"(s[i + 6]), "+f"(s[i + 7])
+#define DESKHAND_SUMS_32(s) DESKHAND_SUMS_8(s, 0), DESKHAND_SUMS_8(s, 8), DESKHAND_SUMS_8(s, 16), DESKHAND_SUMS_8(s, 24)
+#define DESKHAND_SUMS_64(s) \
+  DESKHAND_SUMS_32(s), DESKHAND_SUMS_8(s, 32), DESKHAND_SUMS_8(s, 40), DESKHAND_SUMS_8(s, 48), DESKHAND_SUMS_8(s, 56)
+#define DESKHAND_NAMES_32                                                                                                              \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, " \
+  "%28, "                                                                                                                              \
+  "%29, %30, %31"
+#define DESKHAND_NAMES_64                                                                                                 \
+  DESKHAND_NAMES_32                                                                                                       \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, " \
+  "%55, %56, %57, %58, %59, %60, %61, %62, %63"
+
+// sum (64 x N, N = 2 kSums) = left (64 x 16) right (16 x N), added to what it was if `adds`. Both factors' depths are their tiles' columns.
+// A thread's sums: 4 to a run of eight columns, as multiply_add's (tiles.cuh); its warp has rows 16 times its number of the warpgroup's.
+template <int kSums>
+__device__ void multiply(float (&sum)[kSums], std::uint64_t left, std::uint64_t right, bool adds) {
+  static_assert(kSums == 32 || kSums == 64);
+  if constexpr (kSums == 32)
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" DESKHAND_NAMES_32
+                 "}, %32, %33, p, 1, 1, 0, 0;\n}\n"
+                 : DESKHAND_SUMS_32(sum)
+                 : "l"(left), "l"(right), "r"(static_cast<int>(adds)));
+  else
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" DESKHAND_NAMES_64
+                 "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
+                 : DESKHAND_SUMS_64(sum)
+                 : "l"(left), "l"(right), "r"(static_cast<int>(adds)));
+}
+
+// sum += left right; the left factor in registers, the right one's depth its tile's rows.
+template <int kSums>
+__device__ void multiply_add(float (&sum)[kSums], const std::uint32_t* left, std::uint64_t right) {
+  static_assert(kSums == 32 || kSums == 64);
+  if constexpr (kSums == 32)
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" DESKHAND_NAMES_32
+                 "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}\n"
+                 : DESKHAND_SUMS_32(sum)
+                 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
+  else
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" DESKHAND_NAMES_64
+                 "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}\n"
+                 : DESKHAND_SUMS_64(sum)
+                 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
+}
+
+#undef DESKHAND_SUMS_8
+#undef DESKHAND_SUMS_32
+#undef DESKHAND_SUMS_64
+#undef DESKHAND_NAMES_32
+#undef DESKHAND_NAMES_64
+
+// sum = the rows first.. of `left` (64) times the first 2 kSums rows of `right`, over kWidth columns.
+template <int kWidth, int kLeftRows, int kRightRows, int kSums>
+__device__ void multiply_tiles(float (&sum)[kSums], const Bf16* left, int first, const Bf16* right) {
+#pragma unroll
+  for (int depth = 0; depth < kWidth; depth += 16)
+    multiply(sum, depth_in_columns<kLeftRows>(left, first, depth), depth_in_columns<kRightRows>(right, 0, depth), depth > 0);
+}
+
+// sum (64 x 2 kSums) += left (64 x 4 kCount) times the first 4 kCount rows of `right`.
+template <int kRightRows, int kSums, int kCount>
+__device__ void add_product(float (&sum)[kSums], const std::uint32_t (&left)[kCount], const Bf16* right) {
+#pragma unroll
+  for (int depth = 0; depth < 4 * kCount; depth += 16) multiply_add(sum, left + depth / 4, depth_in_rows<kRightRows>(right, depth));
+}
+
+// Sums as the left factor of the next product.
+template <int kSums>
+__device__ void pack(std::uint32_t (&to)[kSums / 2], const float (&sum)[kSums]) {
+#pragma unroll
+  for (int i = 0; i < kSums / 2; ++i) to[i] = pair_of(sum[2 * i], sum[2 * i + 1]);
+}
+
+// The first registers of an array.
+template <int kCount, class T, int kAll>
+__device__ T (&first_of(T (&all)[kAll]))[kCount] {
+  static_assert(kCount <= kAll);
+  return reinterpret_cast<T(&)[kCount]>(all);
+}
+
+// 2 to the power of x.
+__device__ inline float exp2_of(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(power) : "f"(x));
+  return power;
+}
+
+// One of a thread's two rows of sums (kHalf 0 or 1) times `factor`, written as bf16: the four threads of a row change places so that each
+// writes 16 bytes.
+template <int kHalf, int kSums>
+__device__ void write_row(Bf16* row, const float (&sum)[kSums], float factor, bool is_there) {
+  const int lane = threadIdx.x % 4;
+#pragma unroll
+  for (int run = 0; run < kSums / 4; run += 4) {
+    std::uint32_t word[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int at = 4 * (run + i) + 2 * kHalf;
+      word[i] = pair_of(sum[at] * factor, sum[at + 1] * factor);
+    }
+#pragma unroll
+    for (int step = 1; step < 4; step *= 2)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (!(i & step)) {
+          const bool upper = lane & step;
+          const std::uint32_t got = __shfl_xor_sync(~0u, upper ? word[i] : word[i + step], step);
+          if (upper)
+            word[i] = got;
+          else
+            word[i + step] = got;
+        }
+    if (is_there) *reinterpret_cast<uint4*>(row + (run + lane) * 8) = make_uint4(word[0], word[1], word[2], word[3]);
+  }
+}
+
+}  // namespace deskhand::cuda::hopper
