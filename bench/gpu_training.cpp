@@ -1,7 +1,8 @@
 // gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE]: whole optimizer steps (forward, backward, clipping, AdamW) of
 // a model of Llama-3.1-8B's shape with random weights on the GPU; BASE is their type (bf16, q4_k, ...) or fp8, the layers' matrices in FP8.
-// TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"), in PASSES passes; loss on every token; METHOD lora (q and v, r 16) or
-// hybrid. One JSON object: the median step's tokens a second, the memory that the card lacked at the end, the losses.
+// TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"), in PASSES passes; loss on every token; METHOD lora (q and v, r 16),
+// hybrid, or small: the starter's shape (Qwen2.5-0.5B) and recipe, all linears with dropout. One JSON object: the median step's tokens a
+// second, the memory that the card lacked at the end, the losses.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -58,14 +59,17 @@ Tensor random_floats(Shape shape, float scale, unsigned seed) {
   return tensor.copy_to(Device::kCuda);
 }
 
-Adapter random_adapter(const DecoderConfig& c, bool hybrid) {
+Adapter random_adapter(const DecoderConfig& c, const DecoderWeights& base, bool hybrid, bool all) {
   constexpr std::int64_t kRank = 16;
   Adapter adapter{.alpha = 2 * kRank};
   for (std::int64_t i = 0; i < c.layers; ++i) {
     const auto seed = static_cast<unsigned>(2 * i);
-    for (const auto& [part, outputs] : {std::pair("self_attn.q_proj", c.query_width()), {"self_attn.v_proj", c.kv_width()}})
-      adapter.lora.emplace(layer_part(i, part),
-                           LoraPair{random_floats({kRank, c.width}, 0.01f, seed), random_floats({outputs, kRank}, 0.01f, seed + 1), 2});
+    for (const LayerLinear& part : kLayerLinears) {
+      if (!all && part.name != "self_attn.q_proj" && part.name != "self_attn.v_proj") continue;
+      const Shape& shape = (base.layers[static_cast<std::size_t>(i)].*part.linear).weight.shape();
+      adapter.lora.emplace(layer_part(i, part.name),
+                           LoraPair{random_floats({kRank, shape[1]}, 0.01f, seed), random_floats({shape[0], kRank}, 0.01f, seed + 1), 2});
+    }
     if (!hybrid) continue;
     for (const char* norm : {"input_layernorm", "post_attention_layernorm"})
       adapter.replaced.emplace(layer_part(i, norm) + ".weight", random_floats({c.width}, 1, seed));
@@ -105,7 +109,7 @@ int main(int count, char** arguments) try {
     return 2;
   }
   const auto number = [&](int at, std::int64_t otherwise) { return at < count ? std::atoll(arguments[at]) : otherwise; };
-  const bool hybrid = std::string_view(arguments[1]) == "hybrid";
+  const bool hybrid = std::string_view(arguments[1]) == "hybrid", small = std::string_view(arguments[1]) == "small";
   const std::int64_t texts = number(2, 0), passes = number(4, 1), steps = number(5, 1);
   const auto given = numbers_of(arguments[3]);
   const CudaDevices found = cuda_devices();
@@ -115,10 +119,10 @@ int main(int count, char** arguments) try {
   const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
   const std::string_view held = count > 6 ? arguments[6] : "bf16";
   const bool fp8 = held == "fp8";
-  const DecoderConfig config = llama8b(number(7, 32));
+  const DecoderConfig config = small ? qwen05b(number(7, 24)) : llama8b(number(7, 32));
   RandomWeights random(fp8 ? DType::kBF16 : type_of(held));
   const DecoderWeights base = random_decoder(config, random, fp8 ? &on : nullptr);
-  Adapter adapter = random_adapter(config, hybrid);
+  Adapter adapter = random_adapter(config, base, hybrid, small);
   const DecoderWeights weights = adapted(base, adapter, config);
   Parameters parameters = Parameters::of(adapter, 1);
   const DecoderGradients gradients = gradients_of(parameters, config);
@@ -142,14 +146,15 @@ int main(int count, char** arguments) try {
     double loss = 0;
     const auto targets = static_cast<double>(passes * (tokens - static_cast<std::int64_t>(lengths.size())));
     for (const Texts& one : drawn)
-      loss +=
-          pass.backward(on, {one.tokens, one.bounds, one.rows, one.targets}, gradients, {.scale = static_cast<float>(1 / targets)}).loss;
+      loss += pass.backward(
+                      on, {one.tokens, one.bounds, one.rows, one.targets}, gradients,
+                      {.scale = static_cast<float>(1 / targets), .dropout = small ? 0.05f : 0.0f, .step = static_cast<std::uint32_t>(step)})
+                  .loss;
     const double scale = clip_scale(gradient_norm(on, parameters.gradients()).norm, 1);
-    for (const Parameters::Entry& entry : parameters.entries()) {
-      const auto flat = [&](View part) { return part.reshaped({entry.size}); };
-      adamw(on, flat(entry.value), {flat(parameters.first_moment(entry)), flat(parameters.second_moment(entry))},
-            flat(parameters.gradient(entry)), {.learning_rate = 1e-6, .step = step, .gradient_scale = scale});
-    }
+    std::vector<AdamWPart> parts;
+    for (const Parameters::Entry& entry : parameters.entries())
+      parts.push_back({entry.value, {parameters.first_moment(entry), parameters.second_moment(entry)}, parameters.gradient(entry)});
+    adamw(on, parts, {.learning_rate = 1e-6, .step = step, .gradient_scale = scale});
     context.synchronise();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     losses.push_back(loss / targets);

@@ -1,4 +1,4 @@
-// Llama-3.1-8B's shape, with as many layers as asked for.
+// The shapes that the GPU's benches work on, with as many layers as asked for.
 #pragma once
 #include "deskhand/model/config.h"
 
@@ -15,6 +15,19 @@ inline DecoderConfig llama8b(std::int64_t layers) {
           .feed_forward = 14336,
           .rope_theta = 500000,
           .max_positions = 131072};
+}
+
+inline DecoderConfig qwen05b(std::int64_t layers) {
+  return {.family = "qwen2",
+          .vocabulary = 151936,
+          .width = 896,
+          .layers = layers,
+          .heads = 14,
+          .kv_heads = 2,
+          .head_width = 64,
+          .feed_forward = 4864,
+          .rope_theta = 1e6,
+          .max_positions = 32768};
 }
 
 }  // namespace deskhand

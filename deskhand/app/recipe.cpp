@@ -44,7 +44,7 @@ void each_key(To& to, AnyRecipe& r) {
   to.value("keep_apart", r.data.keep_apart);
   to.value("batch", r.data.batch, 0, 1 << 20);
   to.value("micro_batch", r.data.micro_batch, 0, 1 << 20);
-  to.value("pass_tokens", r.data.pass_tokens, 16, 1 << 20);
+  to.value("pass_tokens", r.data.pass_tokens, 0, 1 << 20);
   to.value("step_passes", r.data.step_passes, 1, 1 << 20);
   to.value("shuffle", r.data.shuffle);
   to.section("optimizer");

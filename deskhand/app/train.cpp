@@ -61,6 +61,11 @@ struct Job {
   TrainingData data() const { return {.training = set.training, .validation = set.validation}; }
 };
 
+Recipe begun_recipe(const RunFolder& folder) {
+  return read_recipe(read_text_file(folder.recipe(), std::size_t{1} << 20), read_run_info(folder.info()).recipe_name,
+                     folder.recipe().string(), {});
+}
+
 // The recipe that a run was begun with, where --resume names no other.
 Recipe chosen_recipe(const Desk& desk, Options& options) {
   const bool as_begun = options.resume && options.recipe.empty() && options.settings.empty();
@@ -71,7 +76,7 @@ Recipe chosen_recipe(const Desk& desk, Options& options) {
   if (options.name.empty()) options.name = info.name;
   if (options.model.empty()) options.model = info.base_model;
   options.recipe = folder.recipe().string();
-  return read_recipe(read_text_file(folder.recipe(), std::size_t{1} << 20), info.recipe_name, folder.recipe().string(), {});
+  return begun_recipe(folder);
 }
 
 void check_context(const Recipe& recipe, const Decoder& decoder, const std::string& model) {
@@ -150,12 +155,17 @@ double seconds_of(const TrainingPlan& plan, const TrainingSet& set, const Recipe
   return pass_s * (static_cast<double>(plan.steps) * passes_a_step + kForwardShare * evaluations * tokens / tokens_a_pass);
 }
 
+constexpr std::int64_t kScratch = 1536ll << 20;  // of a GPU: logits at a time, panels of weights, cuBLASLt's workspace
+
+std::int64_t free_on_gpu(const Backend& on) {
+  return on.kind == Backend::Kind::kCuda ? static_cast<std::int64_t>(on.cuda->card().free_bytes) : 0;
+}
+
 // Before the GPU runs out of memory: what training needs there, and with which settings it would fit.
 void check_memory(const Job& job, const TrainingPlan& plan) {
-  constexpr std::int64_t kScratch = 1536ll << 20;  // logits at a time, panels of weights, cuBLASLt's workspace
   const Backend& on = job.engine.models;
   if (on.kind != Backend::Kind::kCuda) return;
-  const auto free = static_cast<std::int64_t>(on.cuda->card().free_bytes);
+  const std::int64_t free = free_on_gpu(on);
   if (plan.bytes() + kScratch <= free) return;
   const auto changes = settings_that_fit(on, job.decoder, job.data(), job.recipe, free - kScratch);
   throw Error(ExitCode::kTooLarge, "training takes some {} of memory on the GPU, which has {} free; {}",
@@ -425,7 +435,11 @@ void train(const Globals& globals, Options options) {
   check_context(recipe, job.decoder, model_name);
   if (recipe.precision == Precision::kFp8) require_fp8(job.engine.models, job.decoder.weights());
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
-  const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), recipe);
+  if (job.recipe.data.pass_tokens == 0)
+    job.recipe.data.pass_tokens =
+        options.resume ? begun_recipe(open_run_folder(run_folder(job.desk.folder, options.name))).data.pass_tokens
+                       : pass_tokens_for(job.engine.models, job.decoder, job.data(), recipe, free_on_gpu(job.engine.models) - kScratch);
+  const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), job.recipe);
   check_interrupt();
   check_memory(job, plan);
   if (options.dry_run)

@@ -29,6 +29,16 @@ struct AdamWState {
 };
 void adamw(const Backend& on, View weights, const AdamWState& state, ConstView gradient, const AdamW& settings);  // (P) f32 each
 
+// The same for each part of a model; on the GPU all of them in one pass, since an adapter has hundreds of small ones.
+struct AdamWPart {
+  View weights;
+  AdamWState state;
+  ConstView gradient;
+  double rate_factor = 1;  // of settings.learning_rate
+  bool decays = true;      // false: settings.weight_decay is not for it
+};
+void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& settings);
+
 namespace reference {
 GradientNorm gradient_norm(ConstView gradient);
 void adamw(View weights, const AdamWState& state, ConstView gradient, const AdamW& settings);
@@ -39,7 +49,7 @@ void adamw(const Backend& on, View weights, const AdamWState& state, ConstView g
 }  // namespace cpu
 namespace cuda {
 GradientNorm gradient_norm(const Backend& on, ConstView gradient);
-void adamw(const Backend& on, View weights, const AdamWState& state, ConstView gradient, const AdamW& settings);
+void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& settings);
 }  // namespace cuda
 
 }  // namespace deskhand

@@ -36,6 +36,26 @@ TEST_CASE("AdamW agrees with the reference over five steps, whatever the threads
   }
 }
 
+TEST_CASE("AdamW of several parts is AdamW of each, with its own rate and decay") {
+  Machine machine(2);
+  const AdamW settings{.learning_rate = 1e-2, .weight_decay = 0.1};
+  Tensor together = random_tensor({50}, 1), alone = together.copy();
+  Tensor state(DType::kF32, {4, 50});
+  const auto of = [&](std::int64_t row, std::int64_t first, std::int64_t count) {
+    return state.view().rows(row, 1).reshaped({50}).rows(first, count);
+  };
+  const Tensor gradient = random_tensor({50}, 2);
+  const AdamWPart parts[] = {
+      {together.view().rows(0, 20), {of(0, 0, 20), of(1, 0, 20)}, gradient.view().rows(0, 20), 3, true},
+      {together.view().rows(20, 30), {of(0, 20, 30), of(1, 20, 30)}, gradient.view().rows(20, 30), 1, false},
+  };
+  adamw(machine.on, parts, settings);
+  adamw(machine.on, alone.view().rows(0, 20), {of(2, 0, 20), of(3, 0, 20)}, gradient.view().rows(0, 20),
+        {.learning_rate = 3e-2, .weight_decay = 0.1});
+  adamw(machine.on, alone.view().rows(20, 30), {of(2, 20, 30), of(3, 20, 30)}, gradient.view().rows(20, 30), {.learning_rate = 1e-2});
+  CHECK(worst_difference(together.floats(), alone.floats()) == 0);
+}
+
 TEST_CASE("the gradients' norm is exact to double, the same whatever the threads, and counts what is not finite") {
   for (const std::int64_t count : {0, 1, 33, 65536, 200001}) {
     Tensor gradient = random_tensor({count}, 3);

@@ -37,7 +37,7 @@ void check(const Recipe& recipe, std::string_view where) {
     if (recipe.method == Method::kHybrid && std::find(lora.targets.begin(), lora.targets.end(), "lm_head") != lora.targets.end())
       refuse("method = \"hybrid\" trains lm_head as it is; take \"lm_head\" out of lora.targets");
   }
-  if (data.max_tokens > data.pass_tokens)
+  if (data.pass_tokens > 0 && data.max_tokens > data.pass_tokens)
     refuse(fmt::format("data.max_tokens is {}, but a pass takes data.pass_tokens = {}; an example must fit into a pass", data.max_tokens,
                        data.pass_tokens));
   if (data.format == TrainingFormat::kSeed && data.cases > 0)

@@ -53,7 +53,7 @@ struct DataSettings {
   bool keep_apart = true;           // tickets that label weights and temperature are fitted on are not learnt from
   std::int32_t batch = 16;          // examples of one optimizer step; 0: step_passes full passes
   std::int32_t micro_batch = 0;     // the most examples of one pass; 0: as many as fit
-  std::int32_t pass_tokens = 2048;  // the most tokens of one pass
+  std::int32_t pass_tokens = 2048;  // the most tokens of one pass; 0: pass_tokens_for says before a run begins
   std::int32_t step_passes = 1;     // with batch 0
   bool shuffle = true;
   bool operator==(const DataSettings&) const = default;

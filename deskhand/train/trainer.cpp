@@ -133,14 +133,14 @@ class Learner {
   GradientNorm norm() { return gradient_norm(on_, parameters_.gradients()); }
 
   void update(const AdamW& settings) {
-    for (const Parameters::Entry& entry : parameters_.entries()) {
-      AdamW own = settings;
-      own.learning_rate *= entry.rate_factor;
-      if (!entry.decays) own.weight_decay = 0;
-      const auto flat = [&](View view) { return view.reshaped({entry.size}); };
-      adamw(on_, flat(entry.value), {flat(parameters_.first_moment(entry)), flat(parameters_.second_moment(entry))},
-            flat(parameters_.gradient(entry)), own);
-    }
+    std::vector<AdamWPart> parts;
+    for (const Parameters::Entry& entry : parameters_.entries())
+      parts.push_back({.weights = entry.value,
+                       .state = {parameters_.first_moment(entry), parameters_.second_moment(entry)},
+                       .gradient = parameters_.gradient(entry),
+                       .rate_factor = entry.rate_factor,
+                       .decays = entry.decays});
+    adamw(on_, parts, settings);
   }
 
   Adapter take() && { return adapter_.copy_to(Device::kCpu); }
@@ -549,6 +549,15 @@ TrainingPlan plan_training(const Backend& on, const Decoder& base, const Trainin
   return plan;
 }
 
+std::int32_t pass_tokens_for(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe, std::int64_t bytes) {
+  constexpr std::int32_t kOnCpu = 2048, kOnGpu = 8192;
+  Recipe tried = recipe;
+  std::int32_t& tokens = tried.data.pass_tokens;
+  for (tokens = on.kind == Backend::Kind::kCuda ? kOnGpu : kOnCpu; tokens > recipe.data.max_tokens; tokens /= 2)
+    if (on.kind != Backend::Kind::kCuda || plan_training(on, base, data, tried).bytes() <= bytes) return tokens;
+  return recipe.data.max_tokens;
+}
+
 std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe,
                                            std::int64_t bytes) {
   std::vector<std::string> changes;
@@ -570,10 +579,6 @@ std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& bas
   if (recipe.method == Method::kFull || recipe.precision == Precision::kFp8) return {};
   tried.base = FrozenBase::kQ4;
   if (recipe.base != FrozenBase::kQ4) changes.push_back("base=q4");
-  if (recipe.precision == Precision::kFp8) {
-    tried.precision = Precision::kAuto;
-    changes.push_back("precision=auto");
-  }
   if (fits_with_fewer_tokens()) return changes;
   return {};
 }

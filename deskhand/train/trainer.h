@@ -33,6 +33,9 @@ struct TrainingPlan {
   std::int64_t bytes() const { return frozen_bytes + trained_bytes + pass_bytes; }
 };
 TrainingPlan plan_training(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe);
+// What data.pass_tokens = 0 stands for: 2048 on the processor, which larger passes make no faster; on the GPU 8192, halved until the plan
+// needs at most so many bytes. Never less than data.max_tokens.
+std::int32_t pass_tokens_for(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe, std::int64_t bytes);
 // Other values of a recipe, as --set takes them, whose plan needs at most so many bytes: fewer tokens a pass, then layers computed again as
 // well, then a base in 4 bits as well. Empty: none of these does.
 std::vector<std::string> settings_that_fit(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe,

@@ -738,6 +738,15 @@ TEST_CASE("a plan counts steps, tokens and bytes as the run has them, and a pass
   CHECK(fitting(smallest - 1) == std::vector<std::string>{"recompute=true"});
   CHECK(fitting(1000).empty());
 
+  const auto by_itself = [&](Backend::Kind kind, std::int64_t bytes) {
+    return pass_tokens_for({.kind = kind}, model("qwen2"), data, run.recipe, bytes);
+  };
+  CHECK(by_itself(Backend::Kind::kCpu, 0) == 2048);
+  run.recipe.precision = Precision::kF32;  // as on the processor, whose plans these are
+  CHECK(by_itself(Backend::Kind::kCuda, std::int64_t{1} << 40) == 8192);
+  CHECK(by_itself(Backend::Kind::kCuda, whole - 1) < 200);
+  CHECK(by_itself(Backend::Kind::kCuda, 1000) == run.recipe.data.max_tokens);
+
   Machine machine(1);
   const double seconds = time_of_pass(machine.on, model("qwen2"), data, run.recipe);
   CHECK(seconds > 0);

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/map.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -31,6 +31,59 @@ __global__ void __launch_bounds__(kThreads) square_sums_kernel(SquareSum* sums, 
   if (threadIdx.x == 0) sums[blockIdx.x] = {squares, not_finite};
 }
 
+constexpr int kEach = 4;  // weights of a thread
+
+struct Part {
+  float *weights, *m, *v;
+  const float* gradient;
+  std::int64_t count, first_block;
+  float keep, step;
+};
+struct Factors {
+  float gradient, beta1, beta1_rest, beta2, beta2_rest, root, epsilon;
+};
+
+// A block: kThreads * kEach weights of one part.
+__global__ void __launch_bounds__(kThreads) adamw_kernel(const Part* parts, int count, const Factors s) {
+  int low = 0, high = count;  // the last part that begins at this block or before
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (parts[middle].first_block <= blockIdx.x ? low : high) = middle;
+  }
+  const Part part = parts[low];
+  const std::int64_t first = ((blockIdx.x - part.first_block) * kThreads + threadIdx.x) * kEach;
+  if (first >= part.count) return;
+  const auto all_aligned = [](auto... pointers) { return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...); };
+  const bool together = first + kEach <= part.count && all_aligned(part.weights, part.m, part.v, part.gradient);
+  const int there = static_cast<int>(min(std::int64_t{kEach}, part.count - first));
+  float w[kEach], m[kEach], v[kEach], g[kEach];
+  const auto read = [&](float(&to)[kEach], const float* from) {
+    if (together) return load(to, from + first);
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) to[i] = i < there ? from[first + i] : 0.0f;
+  };
+  const auto write = [&](float* to, const float(&from)[kEach]) {
+    if (together) return store(to + first, from);
+#pragma unroll
+    for (int i = 0; i < kEach; ++i)
+      if (i < there) to[first + i] = from[i];
+  };
+  read(g, part.gradient);
+  read(m, part.m);
+  read(v, part.v);
+  read(w, part.weights);
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const float of = g[i] * s.gradient;
+    m[i] = s.beta1 * m[i] + s.beta1_rest * of;
+    v[i] = s.beta2 * v[i] + s.beta2_rest * of * of;
+    w[i] = w[i] * part.keep - part.step * m[i] / (sqrtf(v[i]) * s.root + s.epsilon);
+  }
+  write(part.m, m);
+  write(part.v, v);
+  write(part.weights, w);
+}
+
 }  // namespace
 
 GradientNorm gradient_norm(const Backend& on, ConstView gradient) {
@@ -52,20 +105,34 @@ GradientNorm gradient_norm(const Backend& on, ConstView gradient) {
   return found;
 }
 
-void adamw(const Backend& on, View weights, const AdamWState& state, ConstView gradient, const AdamW& s) {
-  require_gpu(on, {weights, state.m, state.v, gradient});
+void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& s) {
   const double first = 1 - std::pow(s.beta1, static_cast<double>(s.step)), second = 1 - std::pow(s.beta2, static_cast<double>(s.step));
-  for_each(on, weights.shape().elements(),
-           [w = pointer(weights), m = pointer(state.m), v = pointer(state.v), gradients = pointer(gradient),
-            scale = static_cast<float>(s.gradient_scale), keep = static_cast<float>(1 - s.learning_rate * s.weight_decay),
-            beta1 = static_cast<float>(s.beta1), beta1_rest = static_cast<float>(1 - s.beta1), beta2 = static_cast<float>(s.beta2),
-            beta2_rest = static_cast<float>(1 - s.beta2), step = static_cast<float>(s.learning_rate / first),
-            root = static_cast<float>(1 / std::sqrt(second)), epsilon = static_cast<float>(s.epsilon)] __device__(std::int64_t i) {
-             const float g = gradients[i] * scale;
-             m[i] = beta1 * m[i] + beta1_rest * g;
-             v[i] = beta2 * v[i] + beta2_rest * g * g;
-             w[i] = w[i] * keep - step * m[i] / (sqrtf(v[i]) * root + epsilon);
-           });
+  std::vector<Part> table;
+  std::int64_t blocks = 0;
+  for (const AdamWPart& part : parts) {
+    require_gpu(on, {part.weights, part.state.m, part.state.v, part.gradient});
+    const double rate = s.learning_rate * part.rate_factor;
+    table.push_back({.weights = pointer(part.weights),
+                     .m = pointer(part.state.m),
+                     .v = pointer(part.state.v),
+                     .gradient = pointer(part.gradient),
+                     .count = part.weights.shape().elements(),
+                     .first_block = blocks,
+                     .keep = static_cast<float>(1 - rate * (part.decays ? s.weight_decay : 0)),
+                     .step = static_cast<float>(rate / first)});
+    blocks += (table.back().count + kThreads * kEach - 1) / (kThreads * kEach);
+  }
+  if (blocks == 0) return;
+  const Factors factors{.gradient = static_cast<float>(s.gradient_scale),
+                        .beta1 = static_cast<float>(s.beta1),
+                        .beta1_rest = static_cast<float>(1 - s.beta1),
+                        .beta2 = static_cast<float>(s.beta2),
+                        .beta2_rest = static_cast<float>(1 - s.beta2),
+                        .root = static_cast<float>(1 / std::sqrt(second)),
+                        .epsilon = static_cast<float>(s.epsilon)};
+  adamw_kernel<<<blocks_for(blocks, 1), kThreads, 0, stream(on)>>>(on.cuda->upload(kOrder, std::span<const Part>(table)),
+                                                                   static_cast<int>(table.size()), factors);
+  check_launch();
 }
 
 }  // namespace deskhand::cuda
