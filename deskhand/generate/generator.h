@@ -104,13 +104,15 @@ class Generator {
 
  private:
   struct Run;
+  struct Reading;
 
   std::shared_ptr<const JsonGrammar> grammar(const AnswerSchema& schema);
-  // Feeds the prompt and `lead` behind it; the logits behind them.
-  LogitRows read_prompt(Run& run, std::span<const std::int32_t> prompt, std::span<const std::int32_t> lead, const std::string& adapter_id,
-                        bool remember);
-  std::unique_ptr<Run> begin(const Request& request);
-  std::unique_ptr<Run> begin(std::span<const std::int32_t> prompt, const AnswerSchema& schema, const AnswerOptions& options);
+  std::string prompt_key(const std::string& adapter_id) const { return settings_.model_id + '\n' + adapter_id; }
+  void read_beginning(std::span<const Reading> readings);
+  LogitRows read_prompts(std::span<const Reading> readings);  // feeds them with their leads; a row each, behind its lead
+  std::unique_ptr<Run> prepare(const Request& request);
+  std::vector<std::unique_ptr<Run>> begin(std::span<const Request> requests);
+  void write_labels(Run& run, const Request& request, ChoiceSearchResult search);
   void step(std::span<Run* const> runs);
   Answer finish(Run& run) const;
 

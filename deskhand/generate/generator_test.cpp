@@ -38,7 +38,7 @@ struct Desk {
     return made;
   }
   static GeneratorSettings with_small_pages(GeneratorSettings settings) {
-    settings.cache = {.tokens = 4000, .page_tokens = 4, .type = DType::kF32};
+    settings.cache = {.tokens = std::min<std::int64_t>(4000, settings.cache.tokens), .page_tokens = 4, .type = DType::kF32};
     return settings;
   }
   std::vector<std::int32_t> spell(std::string_view text) const { return tokens->spell(text); }
@@ -231,6 +231,33 @@ TEST_CASE("answers written together are the answers written alone") {
   CHECK(finished == requests.size());
   for (std::size_t i = 0; i < requests.size(); ++i)
     CHECK(answers[i].tokens == alone.generator.answer(requests[i].prompt, requests[i].schema, requests[i].options).tokens);
+}
+
+TEST_CASE("what the prompts of answers written together begin with is read once") {
+  const std::string beginning = "Restart it, check the cable, then Restart it again and check the Network and the cable. ";
+  Desk together(rambling(3), {.together = 4});
+  std::vector<Generator::Request> requests;
+  const auto shared = static_cast<std::int32_t>(together.spell(beginning).size());
+  for (const char* text : {"Sales", "Network", "plug", "x"}) {
+    requests.push_back({together.spell(beginning + text), seed_schema(), {.max_new_tokens = 60}});
+  }
+  const auto answers = together.generator.answer_all(requests);
+  CHECK(answers[0].statistics.cached_tokens == 0);
+  for (std::size_t i = 1; i < answers.size(); ++i) CHECK(answers[i].statistics.cached_tokens >= (shared - 1) / 4 * 4);  // whole pages
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    Desk alone(rambling(3));
+    CHECK(answers[i].tokens == alone.generator.answer(requests[i].prompt, requests[i].schema, requests[i].options).tokens);
+  }
+}
+
+TEST_CASE("where the cache does not hold as many answers, fewer are written together and all are written") {
+  Desk narrow(rambling(3), {.cache = {.tokens = 200}, .together = 6}), wide(rambling(3));
+  std::vector<Generator::Request> requests;
+  for (const char* text : {"Check the cable.", "Restart it", "Sales Orders wait", "x", "Network and again", " plug"})
+    requests.push_back({wide.spell(text), seed_schema(), {.max_new_tokens = 60}});
+  const auto answers = narrow.generator.answer_all(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    CHECK(answers[i].tokens == wide.generator.answer(requests[i].prompt, requests[i].schema, requests[i].options).tokens);
 }
 
 TEST_CASE("a completion ends at a stop token or at its length") {

@@ -4,6 +4,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/progress.h"
+#include "deskhand/ops/copy.h"
 
 namespace deskhand {
 
@@ -31,7 +32,8 @@ struct KvCache::Prompt {
   }
 };
 
-KvCache::KvCache(const KvShape& shape, const KvCacheSettings& settings) : page_tokens_(settings.page_tokens) {
+KvCache::KvCache(const KvShape& shape, const KvCacheSettings& settings, const Backend* gpu)
+    : gpu_(gpu), page_tokens_(settings.page_tokens) {
   if (settings.page_tokens < 1 || settings.page_tokens > 1024)
     throw Error(ExitCode::kUsage, "a page of the key/value cache holds {} tokens; 1 to 1024 are possible, 32 is usual",
                 settings.page_tokens);
@@ -39,6 +41,7 @@ KvCache::KvCache(const KvShape& shape, const KvCacheSettings& settings) : page_t
     throw Error(ExitCode::kUsage, "the key/value cache is to hold {} tokens; 1 to 268435456 are possible", settings.tokens);
   if (settings.type != DType::kF16 && settings.type != DType::kF32)
     throw Error(ExitCode::kUsage, "the key/value cache holds f16 or f32, not {}", dtype_name(settings.type));
+  DESKHAND_ASSERT((shape.device == Device::kCuda) == (gpu != nullptr), "a backend for pages on the GPU");
   DESKHAND_ASSERT(shape.layers > 0 && shape.kv_heads > 0 && shape.head_width > 0, "a model with layers and heads");
   const std::int64_t pages = (settings.tokens + page_tokens_ - 1) / page_tokens_;
   memory_ = Tensor(settings.type, {std::int64_t{2} * shape.layers, pages, page_tokens_, std::int64_t{shape.kv_heads} * shape.head_width},
@@ -76,8 +79,7 @@ void KvCache::give_page(std::int32_t page) {
 
 std::int32_t KvCache::copy_page(std::int32_t page) {
   const std::int32_t copy = take_page();
-  for (const KvPages& layer : layers_)
-    for (const View& part : {layer.keys, layer.values}) copy_bytes(part.rows(copy, 1), part.rows(page, 1));
+  copy_block(gpu_ ? *gpu_ : Backend{}, memory_, copy, page);
   return copy;
 }
 

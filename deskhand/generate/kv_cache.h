@@ -28,8 +28,9 @@ struct KvCacheSettings {
 
 class KvCache {
  public:
-  // Throws Error(kUsage) on settings out of range, Error(kTooLarge) if the memory cannot be had.
-  KvCache(const KvShape& shape, const KvCacheSettings& settings);
+  // `gpu`, which must outlive it, is the backend of a cache on the GPU. Throws Error(kUsage) on settings out of range, Error(kTooLarge) if
+  // the memory cannot be had.
+  KvCache(const KvShape& shape, const KvCacheSettings& settings, const Backend* gpu = nullptr);
   ~KvCache();
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
@@ -90,8 +91,9 @@ class KvCache {
   bool evict_one();
   std::int32_t copy_page(std::int32_t page);
 
+  const Backend* gpu_;
   std::int32_t page_tokens_ = 0;
-  Tensor memory_;
+  Tensor memory_;  // (2 L, pages, page tokens, G D): keys and values of each layer
   std::vector<KvPages> layers_;
   std::vector<std::int32_t> uses_;  // of each page: sequences and remembered prompts that hold it
   std::vector<std::int32_t> free_;

@@ -12,10 +12,10 @@
 namespace deskhand {
 
 struct LabelSearch {
-  double tolerance = .01;             // stop when unexplored / (explored + unexplored) is below, weighted over the places
-  double least_branch = .05;          // earlier choices less likely than this are left out of the sum over them
-  std::int32_t sequences = 32;        // of one pass: each holds up to two pages of its own
-  std::int32_t most_sequences = 64;   // of one field and one branch; then the bound is what it is
+  double tolerance = .01;            // stop when unexplored / (explored + unexplored) is below, weighted over the places
+  double least_branch = .05;         // earlier choices less likely than this are left out of the sum over them
+  std::int32_t sequences = 32;       // asked at a time: each holds up to two pages of its own
+  std::int32_t most_sequences = 64;  // of one field and one branch; then the bound is what it is
 };
 
 struct LabelDistribution {
@@ -24,18 +24,19 @@ struct LabelDistribution {
   double unexplored = 0;  // 0..1: no p is off by more
 };
 
-// A place to ask at: `sequence` has been fed up to stem_before(field), `logits` (V) are those behind its last token.
+// A place to ask at: `sequence` has been fed up to stem_before(field), `row` of the logits is the one behind its last token.
 struct LabelPlace {
   const KvCache::Sequence* sequence;
   JsonGrammar::State state;
-  std::span<const float> logits;  // read before the first pass
-  double weight = 1;              // its part in the sum that is wanted
+  std::int64_t row = 0;
+  double weight = 1;  // its part in the sum that is wanted
 };
 
 // One distribution a place. Places are searched together, a pass for all, and no further than the weighted sum of what is unexplored asks
 // for.
 std::vector<LabelDistribution> label_distributions(PagedModel& model, const JsonGrammar& grammar, std::int32_t field,
-                                                   std::span<const LabelPlace> places, const LabelSearch& search = {});
+                                                   std::span<const LabelPlace> places, const LogitRows& logits,
+                                                   const LabelSearch& settings = {});
 
 // All choices at the answer's beginning, each summed over the choices before it: P(c) = sum over u of P(u) P(c | u).
 struct ChoiceBranch {
@@ -59,8 +60,15 @@ struct ChoiceSearchResult {
 // How many fields at the beginning are choices.
 std::int32_t leading_choices(const AnswerSchema& schema);
 
-// `sequence` has been fed up to stem_before(0), `logits` are those behind it.
-ChoiceSearchResult choice_distributions(PagedModel& model, const JsonGrammar& grammar, const KvCache::Sequence& sequence,
-                                        std::span<const float> logits, const LabelSearch& search = {});
+// One to ask about: `sequence` has been fed up to stem_before(0), `row` of the logits is the one behind it.
+struct ChoicesOf {
+  const JsonGrammar* grammar;
+  const KvCache::Sequence* sequence;
+  LabelSearch search = {};
+  std::int64_t row = 0;
+};
+
+// What each would give alone; those of a round are asked in common passes.
+std::vector<ChoiceSearchResult> choice_distributions(PagedModel& model, std::span<const ChoicesOf> all, const LogitRows& logits);
 
 }  // namespace deskhand

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <map>
 
-#include "deskhand/ops/log_softmax.h"
 #include "deskhand/generate/scripted_model.h"
 #include "deskhand/generate/test_vocabulary.h"
+#include "deskhand/ops/log_softmax.h"
 
 namespace deskhand {
 namespace {
@@ -66,9 +66,9 @@ TEST_CASE("a label's probability is the sum over every token string that spells 
 
     for (const double tolerance : {0., 1e-4, .2}) {
       auto sequence = setup.model.cache().sequence();
-      const auto logits = logits_row(setup.model.feed({&sequence, text, 1}), 0);
-      const LabelPlace place{&sequence, at, logits};
-      const auto found = label_distributions(setup.model, setup.grammar, field, {&place, 1},
+      const LogitRows logits = setup.model.feed({&sequence, text, 1});
+      const LabelPlace place{&sequence, at};
+      const auto found = label_distributions(setup.model, setup.grammar, field, {&place, 1}, logits,
                                              {.tolerance = tolerance, .sequences = 5, .most_sequences = 100000})[0];
       CHECK(found.unexplored <= tolerance);
       CHECK(found.raw == doctest::Approx(sum).epsilon(tolerance + 1e-9));
@@ -88,9 +88,9 @@ TEST_CASE("the second choice is summed over the first") {
   auto text = setup.prompt;
   for (const auto token : setup.tokens->spell(setup.grammar.stem_before(0, {}))) text.push_back(token);
   auto sequence = setup.model.cache().sequence();
-  const auto logits = logits_row(setup.model.feed({&sequence, text, 1}), 0);
-  const auto found =
-      choice_distributions(setup.model, setup.grammar, sequence, logits, {.tolerance = 1e-9, .least_branch = 0, .most_sequences = 1000000});
+  const LogitRows logits = setup.model.feed({&sequence, text, 1});
+  const ChoicesOf one{&setup.grammar, &sequence, {.tolerance = 1e-9, .least_branch = 0, .most_sequences = 1000000}};
+  const auto found = std::move(choice_distributions(setup.model, {&one, 1}, logits)[0]);
   REQUIRE(found.distributions.fields.size() == 2);
 
   std::map<std::int32_t, double> urgency;
@@ -124,6 +124,39 @@ TEST_CASE("the second choice is summed over the first") {
   CHECK(found.distributions.joint.front().p >= found.distributions.joint.back().p);
 }
 
+TEST_CASE("choices that are asked for together, more than one pass holds, have the distributions and branches that each has alone") {
+  Setup setup;
+  std::vector<KvCache::Sequence> sequences;
+  std::vector<std::vector<std::int32_t>> texts;
+  for (const char* prompt : {"Check the cable.", "Sales wait", "x", "Network and again", "Restart it"}) {
+    texts.push_back(setup.tokens->spell(prompt));
+    for (const auto token : setup.tokens->spell(setup.grammar.stem_before(0, {}))) texts.back().push_back(token);
+    sequences.push_back(setup.model.cache().sequence());
+  }
+  std::vector<PagedModel::Feed> feeds;
+  for (std::size_t i = 0; i < texts.size(); ++i) feeds.push_back({&sequences[i], texts[i], 1});
+  std::vector<ChoicesOf> all;
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    all.push_back({&setup.grammar, &sequences[i], {.tolerance = i % 2 ? .01 : .001}, static_cast<std::int64_t>(i)});
+  const auto together = choice_distributions(setup.model, all, setup.model.feed(feeds));
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    auto sequence = setup.model.cache().sequence();
+    const LogitRows logits = setup.model.feed({&sequence, texts[i], 1});
+    const ChoicesOf one{&setup.grammar, &sequence, all[i].search};
+    const auto alone = std::move(choice_distributions(setup.model, {&one, 1}, logits)[0]);
+    REQUIRE(together[i].distributions.fields.size() == 2);
+    for (std::size_t field = 0; field < 2; ++field) {
+      CHECK(together[i].distributions.fields[field].p == alone.distributions.fields[field].p);
+      CHECK(together[i].distributions.fields[field].unexplored == alone.distributions.fields[field].unexplored);
+    }
+    REQUIRE(together[i].branches.size() == alone.branches.size());
+    for (std::size_t b = 0; b < alone.branches.size(); ++b) {
+      CHECK(together[i].branches[b].labels == alone.branches[b].labels);
+      CHECK(together[i].branches[b].sequence.length() == alone.branches[b].sequence.length());
+    }
+  }
+}
+
 TEST_CASE("a model that wants to say something else shows it in the raw mass") {
   Setup setup;
   const auto other = setup.tokens->spell("Or")[0];
@@ -131,8 +164,9 @@ TEST_CASE("a model that wants to say something else shows it in the raw mass") {
   PagedModel model(source, {.tokens = 4096, .page_tokens = 4, .type = DType::kF32});
   auto sequence = model.cache().sequence();
   const auto stem = setup.tokens->spell(setup.grammar.stem_before(0, {}));
-  const auto logits = logits_row(model.feed({&sequence, stem, 1}), 0);
-  const auto found = choice_distributions(model, setup.grammar, sequence, logits);
+  const LogitRows logits = model.feed({&sequence, stem, 1});
+  const ChoicesOf one{&setup.grammar, &sequence};
+  const auto found = std::move(choice_distributions(model, {&one, 1}, logits)[0]);
   CHECK(found.distributions.fields[0].raw < 1e-5);
 }
 

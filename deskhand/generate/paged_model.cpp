@@ -1,6 +1,7 @@
 #include "deskhand/generate/paged_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "deskhand/base/error.h"
 #include "deskhand/base/interrupt.h"
@@ -48,45 +49,77 @@ std::span<const float> LogitRows::row(std::int64_t i) const {
   return host_;
 }
 
-std::int32_t LogitRows::pick(std::int64_t i, const TokenMask* mask, std::span<const std::int32_t> banned, const SamplerSettings& settings,
-                             std::uint64_t step) const {
-  if (!gpu_ || settings.temperature > 0) return pick_token(row(i), mask, banned, settings, step);
-  constexpr int kBest = 18;  // of scratch, above the decoder's
+const Backend& LogitRows::backend() const {
+  static const Backend host{.cpu = CpuFeatures::detect()};
+  return gpu_ ? *gpu_ : host;
+}
+
+std::vector<std::uint64_t> LogitRows::allowed(const Pick& pick) const {
   const auto vocabulary = static_cast<std::size_t>(rows_.shape()[1]);
-  std::vector<std::uint64_t> allowed;
-  if (mask || !banned.empty()) {
-    allowed.assign((vocabulary + 63) / 64, mask ? 0 : ~std::uint64_t{0});
-    if (mask) mask->mark(allowed);
-    for (const std::int32_t token : banned)
-      if (static_cast<std::size_t>(token) < vocabulary)
-        allowed[static_cast<std::size_t>(token) / 64] &= ~(std::uint64_t{1} << (token % 64));
+  std::vector<std::uint64_t> bits((vocabulary + 63) / 64, pick.mask ? 0 : ~std::uint64_t{0});
+  if (pick.mask) pick.mask->mark(bits);
+  for (const std::int32_t token : pick.banned)
+    if (static_cast<std::size_t>(token) < vocabulary) bits[static_cast<std::size_t>(token) / 64] &= ~(std::uint64_t{1} << (token % 64));
+  return bits;
+}
+
+std::vector<std::int32_t> LogitRows::pick(std::span<const Pick> picks) const {
+  std::vector<std::int32_t> tokens(picks.size());
+  std::vector<Argmax> rows;
+  std::vector<std::size_t> places;  // of each of the rows among the picks
+  std::vector<std::uint64_t> masks;
+  std::vector<const TokenMask*> made;  // the masks that nothing was taken out of; most picks of a pass have the same
+  for (std::size_t i = 0; i < picks.size(); ++i) {
+    const Pick& pick = picks[i];
+    if (!gpu_ || pick.sampler.temperature > 0) {
+      tokens[i] = pick_token(row(pick.row), pick.mask.get(), pick.banned, pick.sampler, pick.step);
+      continue;
+    }
+    std::int32_t mask = -1;
+    if (pick.mask || !pick.banned.empty()) {
+      const auto known = pick.banned.empty() ? std::find(made.begin(), made.end(), pick.mask.get()) : made.end();
+      mask = static_cast<std::int32_t>(known - made.begin());
+      if (known == made.end()) {
+        const auto bits = allowed(pick);
+        masks.insert(masks.end(), bits.begin(), bits.end());
+        made.push_back(pick.banned.empty() ? pick.mask.get() : nullptr);
+      }
+    }
+    rows.push_back({static_cast<std::int32_t>(pick.row), mask});
+    places.push_back(i);
   }
-  const View best = scratch(*gpu_, kBest, DType::kI32, {1});
-  argmax(*gpu_, best, rows_.rows(i, 1), allowed);
-  std::int32_t token = 0;
-  gpu_->cuda->download(std::as_writable_bytes(std::span(&token, 1)), best.data());
-  if (token == Argmax::kNaN) throw Error(ExitCode::kBadInput, "a logit of the model is not a number: its weights are damaged or overflow");
-  return token;
+  if (rows.empty()) return tokens;
+  constexpr int kBest = 18;  // of scratch, above the decoder's
+  const View best = scratch(*gpu_, kBest, DType::kI32, {static_cast<std::int64_t>(rows.size())});
+  argmax(*gpu_, best, rows_, rows, masks);
+  std::vector<std::int32_t> found(rows.size());
+  gpu_->cuda->download(std::as_writable_bytes(std::span(found)), best.data());
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    if (found[k] == Argmax::kNaN)
+      throw Error(ExitCode::kBadInput, "a logit of the model is not a number: its weights are damaged or overflow");
+    tokens[places[k]] = found[k];
+  }
+  return tokens;
 }
 
-ConstView PagedModel::feed(std::span<const Feed> feeds) {
-  const std::int64_t rows = feed_all(feeds);
-  if (rows == 0) return {};
-  const View there = logits_.view().rows(0, rows);
-  if (!source_->gpu()) return there;
-  if (host_logits_.empty() || host_logits_.shape()[0] < rows) host_logits_ = Tensor(DType::kF32, there.shape());
-  const View here = host_logits_.view().rows(0, rows);
-  source_->gpu()->cuda->copy(here, there);
-  return here;
+std::vector<double> LogitRows::log_probabilities(std::span<const TokenAt> wanted) const {
+  std::vector<double> found(wanted.size());
+  deskhand::log_probabilities(backend(), found, rows_, wanted);
+  for (const double one : found)
+    if (std::isnan(one)) throw Error(ExitCode::kBadInput, "the model's logits are not numbers: its weights are damaged or overflow");
+  return found;
 }
 
-LogitRows PagedModel::feed_rows(std::span<const Feed> feeds) {
-  const std::int64_t rows = feed_all(feeds);
+double LogitRows::share_not_banned(const Pick& pick) const {
+  const ConstView row = rows_.rows(pick.row, 1);
+  const double fresh = log_sum_exp(backend(), row, allowed(pick));
+  Pick all = pick;
+  all.banned.clear();
+  return std::exp(fresh - log_sum_exp(backend(), row, allowed(all)));
+}
+
+LogitRows PagedModel::feed(std::span<const Feed> feeds) {
   if (source_->gpu()) host_row_.resize(static_cast<std::size_t>(source_->vocabulary()));
-  return {source_->gpu(), rows == 0 ? ConstView{} : ConstView(logits_.view().rows(0, rows)), host_row_};
-}
-
-std::int64_t PagedModel::feed_all(std::span<const Feed> feeds) {
   const std::int32_t largest = source_->largest_pass();
   const std::int64_t width = source_->vocabulary();
   std::int64_t rows = 0;
@@ -122,7 +155,7 @@ std::int64_t PagedModel::feed_all(std::span<const Feed> feeds) {
     }
   }
   if (!tokens_.empty()) run();
-  return rows;
+  return {source_->gpu(), rows == 0 ? ConstView{} : ConstView(logits_.view().rows(0, rows)), host_row_};
 }
 
 void PagedModel::run() {

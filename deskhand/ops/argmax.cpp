@@ -1,17 +1,26 @@
 #include "deskhand/ops/argmax.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace deskhand {
 
-void argmax(const Backend& on, View out, ConstView x, std::span<const std::uint64_t> allowed) {
+void argmax(const Backend& on, View out, ConstView x, std::span<const Argmax> rows, std::span<const std::uint64_t> masks) {
   DESKHAND_ASSERT(x.type() == DType::kF32 && x.shape().rank() == 2 && x.shape()[1] > 0, "(N, V) f32 of x");
-  DESKHAND_ASSERT(out.type() == DType::kI32 && (out.shape() == Shape{x.shape()[0]}), "(N) i32 of out");
-  DESKHAND_ASSERT(allowed.empty() || static_cast<std::int64_t>(allowed.size()) * 64 >= x.shape()[1], "a bit a column");
+  DESKHAND_ASSERT(out.type() == DType::kI32 && (out.shape() == Shape{static_cast<std::int64_t>(rows.size())}), "(K) i32 of out");
+  const auto words = static_cast<std::size_t>((x.shape()[1] + 63) / 64);
+  DESKHAND_ASSERT(std::all_of(rows.begin(), rows.end(),
+                              [&](const Argmax& at) {
+                                return at.row >= 0 && at.row < x.shape()[0] &&
+                                       (at.mask < 0 || (static_cast<std::size_t>(at.mask) + 1) * words <= masks.size());
+                              }),
+                  "rows of x and masks that are there");
+  if (rows.empty()) return;
   if constexpr (kCudaBuilt)
-    if (on.kind == Backend::Kind::kCuda) return cuda::argmax(on, out, x, allowed);
-  for (std::int64_t row = 0; row < x.shape()[0]; ++row) {
-    const auto values = x.rows(row, 1).floats();
+    if (on.kind == Backend::Kind::kCuda) return cuda::argmax(on, out, x, rows, masks);
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    const auto values = x.rows(rows[k].row, 1).floats();
+    const auto allowed = rows[k].mask < 0 ? masks.first(0) : masks.subspan(static_cast<std::size_t>(rows[k].mask) * words, words);
     std::int32_t best = Argmax::kNone;
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!allowed.empty() && (allowed[i / 64] >> (i % 64) & 1) == 0) continue;
@@ -21,8 +30,14 @@ void argmax(const Backend& on, View out, ConstView x, std::span<const std::uint6
       }
       if (best < 0 || values[i] > values[static_cast<std::size_t>(best)]) best = static_cast<std::int32_t>(i);
     }
-    out.as<std::int32_t>()[static_cast<std::size_t>(row)] = best;
+    out.as<std::int32_t>()[k] = best;
   }
+}
+
+void argmax(const Backend& on, View out, ConstView x) {
+  std::vector<Argmax> rows;
+  for (std::int64_t row = 0; row < x.shape()[0]; ++row) rows.push_back({static_cast<std::int32_t>(row)});
+  argmax(on, out, x, rows);
 }
 
 }  // namespace deskhand

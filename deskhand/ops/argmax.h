@@ -1,5 +1,6 @@
-// out (N) i32 = the column of each row's largest of x (N, V) f32, the first of equals. `allowed`, a bit a column from the lowest on, names
-// those that are looked at in all rows; none given: all. kNone where that leaves nothing, kNaN where it leaves one that is no number.
+// out (K) i32 = the column of the largest of each of `rows` of x (N, V) f32, the first of equals. A row may name one of the masks, each a
+// bit a column from the lowest on, whole words: then only those columns are looked at. kNone where that leaves nothing, kNaN where it
+// leaves one that is no number.
 #pragma once
 #include "deskhand/ops/backend.h"
 
@@ -7,12 +8,15 @@ namespace deskhand {
 
 struct Argmax {
   static constexpr std::int32_t kNone = -1, kNaN = -2;
+  std::int32_t row;        // of x
+  std::int32_t mask = -1;  // which of them; below 0: none, all columns
 };
 
-void argmax(const Backend& on, View out, ConstView x, std::span<const std::uint64_t> allowed = {});
+void argmax(const Backend& on, View out, ConstView x, std::span<const Argmax> rows, std::span<const std::uint64_t> masks = {});
+void argmax(const Backend& on, View out, ConstView x);  // of all rows, all columns
 
 namespace cuda {
-void argmax(const Backend& on, View out, ConstView x, std::span<const std::uint64_t> allowed);
+void argmax(const Backend& on, View out, ConstView x, std::span<const Argmax> rows, std::span<const std::uint64_t> masks);
 }
 
 }  // namespace deskhand

@@ -6,9 +6,12 @@
 #include <limits>
 
 #include "deskhand/ops/add.h"
+#include "deskhand/ops/argmax.h"
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/gelu.h"
 #include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/log_probability.h"
 #include "deskhand/ops/log_softmax.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/rms_norm.h"
@@ -91,6 +94,62 @@ TEST_CASE("log_softmax agrees with the reference, and its exponentials add up to
   double sum = 0;
   for (const float value : out.floats()) sum += std::exp(static_cast<double>(value));
   CHECK(sum == doctest::Approx(1).epsilon(1e-6));
+}
+
+TEST_CASE("log probabilities of tokens agree with the reference whatever the threads; a NaN in a row reaches all that is asked of it") {
+  Tensor x = random_tensor({5, 151936}, 1, 8);
+  const TokenAt wanted[] = {{0, 0}, {0, 151935}, {3, 77}, {3, 77}, {1, 100000}, {4, 1}};
+  Backend plain;
+  plain.kind = Backend::Kind::kReference;
+  std::vector<double> truth(6), found(6);
+  log_probabilities(plain, truth, x, wanted);
+  for (const CpuFeatures& cpu : feature_levels())
+    for (const int threads : {1, 3}) {
+      Machine machine(threads, cpu);
+      log_probabilities(machine.on, found, x, wanted);
+      for (std::size_t k = 0; k < 6; ++k) CHECK(found[k] == doctest::Approx(truth[k]).epsilon(1e-7));
+    }
+  log_probabilities({.cpu = CpuFeatures::detect()}, found, x, wanted);  // without threads
+  for (std::size_t k = 0; k < 6; ++k) CHECK(found[k] == doctest::Approx(truth[k]).epsilon(1e-7));
+  x.floats()[3 * 151936 + 5] = std::numeric_limits<float>::quiet_NaN();
+  log_probabilities({.cpu = CpuFeatures::detect()}, found, x, wanted);
+  for (std::size_t k = 0; k < 6; ++k) CHECK(std::isnan(found[k]) == (wanted[k].row == 3));
+}
+
+TEST_CASE("log_sum_exp under a mask is the logarithm of the sum over what it names") {
+  const Tensor x = random_tensor({1, 200}, 2, 5);
+  std::vector<std::uint64_t> allowed(4);
+  double sum = 0;
+  for (const std::size_t i : {0, 63, 64, 130, 199}) {
+    allowed[i / 64] |= std::uint64_t{1} << (i % 64);
+    sum += std::exp(static_cast<double>(x.floats()[i]));
+  }
+  const Backend on;
+  CHECK(log_sum_exp(on, x, allowed) == doctest::Approx(std::log(sum)).epsilon(1e-6));
+  std::fill(allowed.begin(), allowed.end(), 0);
+  CHECK(log_sum_exp(on, x, allowed) == -std::numeric_limits<double>::infinity());
+}
+
+TEST_CASE("argmax looks at the rows that are named, each under its own mask") {
+  Tensor x = random_tensor({3, 70}, 3);
+  x.floats()[70 + 9] = x.floats()[70 + 40] = 10;  // the first of equals
+  x.floats()[2 * 70 + 69] = std::numeric_limits<float>::quiet_NaN();
+  const std::uint64_t masks[] = {~std::uint64_t{0} << 10, 0x3f, 1 << 5, 0, 0, 0};  // all but the first ten; the sixth; none
+  const Argmax rows[] = {{1}, {1, 0}, {1, 1}, {1, 2}, {2}, {2, 1}};
+  Tensor best(DType::kI32, {6});
+  argmax({}, best, x, rows, masks);
+  const std::int32_t wanted[] = {9, 40, 5, Argmax::kNone, Argmax::kNaN, 5};
+  for (std::size_t k = 0; k < 6; ++k) CHECK(best.view().as<std::int32_t>()[k] == wanted[k]);
+}
+
+TEST_CASE("a block is copied in every plane and nothing else is touched") {
+  Tensor x = random_tensor({3, 4, 2, 5}, 4);
+  const Tensor before = x.copy();
+  copy_block({}, x, 1, 3);
+  for (std::size_t i = 0; i < x.floats().size(); ++i) {
+    const std::size_t plane = i / 40, block = i / 10 % 4;
+    CHECK(x.floats()[i] == before.floats()[block == 1 ? plane * 40 + 30 + i % 10 : i]);
+  }
 }
 
 TEST_CASE("rms_norm agrees with the reference and gives the same rstd") {

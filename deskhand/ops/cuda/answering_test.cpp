@@ -2,13 +2,16 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "deskhand/ops/argmax.h"
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/cuda/few_rows.h"
 #include "deskhand/ops/cuda/testing.h"
 #include "deskhand/ops/layer_norm.h"
 #include "deskhand/ops/linear.h"
+#include "deskhand/ops/log_probability.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/paged_attention.h"
 #include "deskhand/ops/rms_norm.h"
@@ -226,11 +229,67 @@ TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the ref
   const Tensor rows_there = at->up(rows);
   for (const bool none : {false, true}) {
     if (none) allowed[62] = 0;
-    argmax(plain(), best, rows, allowed);
-    argmax(at->on, best_there, rows_there, allowed);
+    std::vector<Argmax> under;
+    for (std::int32_t row = 0; row < 5; ++row) under.push_back({row, 0});
+    argmax(plain(), best, rows, under, allowed);
+    argmax(at->on, best_there, rows_there, under, allowed);
     const Tensor found = at->context.to_host(best_there);
     for (std::size_t i = 0; i < 5; ++i) CHECK(found.view().as<std::int32_t>()[i] == best.view().as<std::int32_t>()[i]);
     CHECK(best.view().as<std::int32_t>()[1] == (none ? Argmax::kNone : 4000));
     CHECK(best.view().as<std::int32_t>()[4] == (none ? Argmax::kNone : Argmax::kNaN));
+  }
+}
+
+TEST_CASE("what rows of logits are asked for on the GPU agrees with the reference, rows that begin anywhere and a NaN too") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const std::int64_t width : {1, 37, 4099, 128256, 151936}) {
+    Tensor x = random_tensor({7, width}, 5, 9);
+    const Tensor there = at->up(x);
+    std::vector<TokenAt> wanted;
+    std::vector<Argmax> rows;
+    const auto words = static_cast<std::size_t>((width + 63) / 64);
+    std::vector<std::uint64_t> masks(3 * words);  // all; every third column; the last one
+    std::fill_n(masks.begin(), words, ~std::uint64_t{0});
+    for (std::int64_t i = 0; i < width; i += 3) masks[words + static_cast<std::size_t>(i / 64)] |= std::uint64_t{1} << (i % 64);
+    masks[2 * words + static_cast<std::size_t>((width - 1) / 64)] |= std::uint64_t{1} << ((width - 1) % 64);
+    for (std::int32_t k = 0; k < 40; ++k) {
+      wanted.push_back({k * 5 % 7, static_cast<std::int32_t>(k * 7919 % width)});
+      rows.push_back({k * 3 % 7, k % 4 - 1});
+    }
+    std::vector<double> truth(wanted.size()), found(wanted.size());
+    log_probabilities(plain(), truth, x, wanted);
+    log_probabilities(at->on, found, there, wanted);
+    INFO("width ", width);
+    for (std::size_t k = 0; k < found.size(); ++k) CHECK(std::abs(found[k] - truth[k]) < 2e-6);
+    std::vector<double> again(wanted.size());
+    log_probabilities(at->on, again, there, wanted);
+    CHECK(again == found);
+    for (std::size_t mask = 0; mask < 3; ++mask) {
+      const auto allowed = std::span(masks).subspan(mask * words, words);
+      CHECK(std::abs(log_sum_exp(at->on, there.view().rows(6, 1), allowed) - log_sum_exp(plain(), x.view().rows(6, 1), allowed)) < 2e-6);
+    }
+    CHECK(std::isinf(log_sum_exp(at->on, there.view().rows(6, 1), std::vector<std::uint64_t>(words))));
+    Tensor best(DType::kI32, {40}), best_there(DType::kI32, {40}, Device::kCuda);
+    argmax(plain(), best, x, rows, masks);
+    argmax(at->on, best_there, there, rows, masks);
+    const Tensor back = at->context.to_host(best_there);
+    for (std::size_t k = 0; k < 40; ++k) CHECK(back.view().as<std::int32_t>()[k] == best.view().as<std::int32_t>()[k]);
+
+    x.floats()[static_cast<std::size_t>(2 * width + width / 2)] = std::nanf("");
+    log_probabilities(at->on, found, at->up(x), wanted);
+    for (std::size_t k = 0; k < found.size(); ++k) CHECK(std::isnan(found[k]) == (wanted[k].row == 2));
+  }
+}
+
+TEST_CASE("a page of all layers is copied on the GPU as on the host, odd sizes too") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Shape shape : {Shape{4, 5, 3, 7}, Shape{6, 9, 32, 128}}) {
+    Tensor x = random_tensor(shape, 6), there = at->up(x);
+    copy_block(plain(), x, 3, 1);
+    copy_block(at->on, there, 3, 1);
+    const Tensor back = at->context.to_host(there);
+    CHECK(std::equal(x.floats().begin(), x.floats().end(), back.floats().begin()));
   }
 }
