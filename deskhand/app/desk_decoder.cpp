@@ -57,7 +57,8 @@ GeneratorModelSettings model_settings(const DeskSettings& settings, const std::v
 }  // namespace
 
 std::int64_t tickets_at_a_time(const Backend& on) {
-  return on.kind == Backend::Kind::kCuda ? kTogetherOnGpu : TriageSettings{}.batch;
+  constexpr std::int64_t kBatches = 4;  // where an answer is done another is begun: the last ones of a batch are alone
+  return on.kind == Backend::Kind::kCuda ? kBatches * kTogetherOnGpu : TriageSettings{}.batch;
 }
 
 PromptSettings prompt_settings(const DeskSettings& settings, const std::vector<std::string>& categories) {

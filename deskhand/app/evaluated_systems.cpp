@@ -25,8 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBatch = 4;  // validation tickets asked about and kept at a time; Ctrl-C loses at most these
-
 std::int64_t rank_of_category(const std::vector<std::string>& categories, const std::string& category) {
   const auto at = std::lower_bound(categories.begin(), categories.end(), category);
   return at == categories.end() || *at != category ? -1 : at - categories.begin();
@@ -265,8 +263,9 @@ EvaluatedSystem run_decoder(const EvaluationRun& run, EvaluationSplit& split, co
       if (!decision.model_failed) run.store.put(system.key, PredictionPart::kTest, {&test.back(), 1});
     });
     if (failed > 0) system.answers.warnings.push_back(fmt::format("{} tickets got no answer from the language model", failed));
-    for (std::size_t first = 0; first < validation_left.size(); first += kBatch) {
-      const auto part = std::span(validation_left).subspan(first, std::min(kBatch, validation_left.size() - first));
+    const auto at_a_time = static_cast<std::size_t>(triager.batch());  // asked about and kept; Ctrl-C loses at most these
+    for (std::size_t first = 0; first < validation_left.size(); first += at_a_time) {
+      const auto part = std::span(validation_left).subspan(first, std::min(at_a_time, validation_left.size() - first));
       const auto judged = triager.judge(part);
       std::vector<Prediction> told;
       for (std::size_t i = 0; i < judged.size(); ++i)

@@ -9,7 +9,6 @@
 namespace deskhand {
 namespace {
 
-constexpr std::size_t kBatch = 4;               // tickets heard and kept at a time
 constexpr const char* kUnfinished = "fitting";  // the name it is kept under until the weights are fitted
 
 std::string cases_hash(Database& database) {
@@ -110,8 +109,9 @@ Confidence fit_in_parts(Database& database, const std::string& hash, const Triag
                      .total = static_cast<std::int64_t>(tickets.size()),
                      .already = static_cast<std::int64_t>(tickets.size() - left.size()),
                      .quiet = quiet});
-  for (std::size_t first = 0; first < left.size(); first += kBatch) {
-    const auto batch = std::span(left).subspan(first, std::min(kBatch, left.size() - first));
+  const auto at_a_time = static_cast<std::size_t>(triager.batch());  // heard and kept
+  for (std::size_t first = 0; first < left.size(); first += at_a_time) {
+    const auto batch = std::span(left).subspan(first, std::min(at_a_time, left.size() - first));
     for (HeardTicket& ticket : triager.hear(batch)) heard.push_back(std::move(ticket));
     keep_text(database, kUnfinished, write_heard(hash, heard));
     progress.advance(static_cast<std::int64_t>(batch.size()));

@@ -72,6 +72,7 @@ class Triager {
   Confidence fit_confidence(std::span<const HeardTicket> heard) const;
 
   const Confidence& confidence() const { return parts_.confidence; }
+  std::int64_t batch() const { return settings_.batch; }
 
  private:
   struct Ask;
