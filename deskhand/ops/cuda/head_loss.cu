@@ -1,5 +1,8 @@
-// Cross-entropy: a block a row of logits, which are read twice and written once. Sums are in double: a vocabulary has 151 936 words.
+// Cross-entropy. From compute capability 9.0 a cluster of eight blocks holds a row of logits in its shared memory: they are read once and
+// written once, with one exponential each. Elsewhere a block a row reads them twice. Sums are in double: a vocabulary has 151 936 words.
 #include "deskhand/ops/head_loss.h"
+
+#include <cooperative_groups.h>
 
 #include <algorithm>
 #include <cfloat>
@@ -81,6 +84,122 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+constexpr int kCluster = 8, kPacked = 4;  // blocks that share a row, neighbours that a thread takes at a time
+
+extern __shared__ __align__(16) float held_logits[];
+
+// The same for rows whose eighths fit a block's shared memory; vocabulary and slice are multiples of kPacked, rows begin on 16 bytes.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_in_cluster_kernel(RowLoss* found, float* logits, const std::int32_t* targets, const float* weights, int vocabulary,
+                                    int slice, float scale, bool wants_gradient) {
+#if __CUDA_ARCH__ >= 900
+  namespace cg = cooperative_groups;
+  struct Sums {
+    double total, weighted;
+    int before;
+  };
+  __shared__ float largest_here, largest_of[kCluster];
+  __shared__ Sums sums_here, sums_of[kCluster];
+  const cg::cluster_group cluster = cg::this_cluster();
+  const int rank = static_cast<int>(cluster.block_rank()), row = static_cast<int>(blockIdx.x) / kCluster;
+  const int first = rank * slice, count = max(0, min(slice, vocabulary - first));
+  float* const values = logits + std::int64_t{row} * vocabulary;
+  const std::int32_t target = targets[row];
+  const float weight = weights ? weights[row] : 1.0f;
+  const float of_target = rank == 0 && threadIdx.x == 0 ? values[target] : 0;  // before anybody writes
+
+  float largest = -FLT_MAX;
+#pragma unroll 4
+  for (int i = threadIdx.x * kPacked; i < count; i += kThreads * kPacked) {
+    const float4 pack = *reinterpret_cast<const float4*>(values + first + i);
+    *reinterpret_cast<float4*>(held_logits + i) = pack;
+    largest = fmaxf(fmaxf(largest, fmaxf(pack.x, pack.y)), fmaxf(pack.z, pack.w));
+  }
+  largest = of_block(largest, -FLT_MAX, Larger());
+  if (threadIdx.x == 0) largest_here = largest;
+  cluster.sync();
+  if (threadIdx.x < kCluster) largest_of[threadIdx.x] = *cluster.map_shared_rank(&largest_here, threadIdx.x);
+  __syncthreads();
+#pragma unroll
+  for (const float one : largest_of) largest = fmaxf(largest, one);
+
+  Sums sums{};
+  for (int i = threadIdx.x * kPacked; i < count; i += kThreads * kPacked) {
+    float4 pack = *reinterpret_cast<const float4*>(held_logits + i);
+    float* const x = reinterpret_cast<float*>(&pack);
+    float total = 0, weighted = 0;  // of the four
+#pragma unroll
+    for (int k = 0; k < kPacked; ++k) {
+      const float below = x[k] - largest, e = expf(below);
+      total += e;
+      if (e != 0) weighted += e * below;
+      sums.before += below == 0 && first + i + k < target;
+      x[k] = e;
+    }
+    sums.total += total;
+    sums.weighted += weighted;
+    *reinterpret_cast<float4*>(held_logits + i) = pack;
+  }
+  sums = {of_block(sums.total), of_block(sums.weighted), of_block(sums.before)};
+  if (threadIdx.x == 0) sums_here = sums;
+  cluster.sync();
+  if (threadIdx.x < kCluster) sums_of[threadIdx.x] = *cluster.map_shared_rank(&sums_here, threadIdx.x);
+  cluster.sync();  // no block ends while another reads from it
+  sums = sums_of[0];
+  for (int block = 1; block < kCluster; ++block) {
+    sums.total += sums_of[block].total;
+    sums.weighted += sums_of[block].weighted;
+    sums.before += sums_of[block].before;
+  }
+  if (rank == 0 && threadIdx.x == 0)
+    found[row] = {weight * (log(sums.total) + largest - of_target), log(sums.total) - sums.weighted / sums.total,
+                  of_target == largest && sums.before == 0};
+  if (!wants_gradient) return;
+  scale *= weight;
+  const float share = scale * static_cast<float>(1 / sums.total);
+  T* const to = reinterpret_cast<T*>(values) + first;
+  for (int i = threadIdx.x * kPacked; i < count; i += kThreads * kPacked) {
+    const float4 pack = *reinterpret_cast<const float4*>(held_logits + i);
+    float slopes[kPacked] = {pack.x * share, pack.y * share, pack.z * share, pack.w * share};
+#pragma unroll
+    for (int k = 0; k < kPacked; ++k)
+      if (first + i + k == target) slopes[k] -= scale;
+    store(to + i, slopes);
+  }
+#endif
+}
+
+// Starts the kernel that fits; `found` and `target` are those of the rows.
+template <class T>
+void start_cross_entropy(const Backend& on, RowLoss* found, float* logits, const std::int32_t* target, const float* weights,
+                         std::int64_t rows, std::int64_t vocabulary, float scale, bool wants_gradient) {
+  constexpr int kSince = 9;
+  constexpr std::int64_t kMostBytes = 100 << 10;  // of a block: two at least share a multiprocessor, so that one reads while one writes
+  const std::int64_t slice = (vocabulary / kPacked + kCluster - 1) / kCluster * kPacked,
+                     bytes = slice * static_cast<std::int64_t>(sizeof(float));
+  if (on.cuda->card().capability_major < kSince || vocabulary % kPacked != 0 || !is_aligned(logits) || bytes > kMostBytes) {
+    cross_entropy_kernel<T>
+        <<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, logits, target, weights, vocabulary, scale, wants_gradient);
+    return check_launch();
+  }
+  const auto kernel = &cross_entropy_in_cluster_kernel<T>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostBytes));
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = kCluster;
+  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks_for(rows * kCluster, 1);
+  config.blockDim = kThreads;
+  config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
+  config.stream = stream(on);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  check(cudaLaunchKernelEx(&config, kernel, found, logits, target, weights, static_cast<int>(vocabulary), static_cast<int>(slice), scale,
+                           wants_gradient));
+}
+
 HeadLoss sum_of(const Backend& on, const RowLoss* found, std::size_t rows) {
   std::vector<RowLoss> parts(rows);
   on.cuda->download(std::as_writable_bytes(std::span(parts)), found);
@@ -128,9 +247,8 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
   if (targets.empty()) return {};
   const auto rows = static_cast<std::int64_t>(targets.size());
   auto* const found = on.cuda->scratch<RowLoss>(kRowLosses, rows);
-  cross_entropy_kernel<float><<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, pointer(logits), on.cuda->upload(kIndices, targets),
-                                                                                uploaded(on, weights), logits.shape()[1], scale, true);
-  check_launch();
+  start_cross_entropy<float>(on, found, pointer(logits), on.cuda->upload(kIndices, targets), uploaded(on, weights), rows, logits.shape()[1],
+                             scale, true);
   return sum_of(on, found, targets.size());
 }
 
@@ -153,10 +271,8 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
     cuda::linear(on, {&part, 1}, hidden.rows(first, count));
     with_type(hidden.type(), [&](auto type) {
       using T = decltype(type);
-      cross_entropy_kernel<T><<<blocks_for(count, 1), kThreads, 0, stream(on)>>>(found + first, pointer(memory), target + first,
-                                                                                 token_weight ? token_weight + first : nullptr, vocabulary,
-                                                                                 options.scale, wants_gradient);
-      check_launch();
+      start_cross_entropy<T>(on, found + first, pointer(memory), target + first, token_weight ? token_weight + first : nullptr, count,
+                             vocabulary, options.scale, wants_gradient);
     });
     pull(on, gradients.d_hidden.empty() ? View() : gradients.d_hidden.rows(first, count), gradients.d_weight, memory.rows(0, count),
          hidden.rows(first, count), weight);
