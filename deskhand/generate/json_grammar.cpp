@@ -432,13 +432,18 @@ std::shared_ptr<const TokenMask> JsonGrammar::allowed(const State& at, std::int3
   const std::int32_t longest = static_cast<std::int32_t>(std::min<std::size_t>(tokens_->longest(), 1 << 16)) + 4;
   const std::int32_t room = is_text(at) ? schema_.fields[static_cast<std::size_t>(field(at))].max_bytes - at.text_bytes : shortest_text_;
   if (tokens_left > most_to_close_ && room >= longest) return plain;
-  std::vector<std::int32_t> tokens;
   const std::lock_guard lock(mutex_);
+  // Where no token is too long for the text, the state and the tokens left say all: every answer that runs into its budget asks again.
+  std::shared_ptr<const TokenMask> not_kept;
+  std::shared_ptr<const TokenMask>& mask =
+      room >= longest ? late_masks_[key(at) << 16 | static_cast<std::uint64_t>(std::clamp(tokens_left, 0, 0xffff))] : not_kept;
+  if (mask) return mask;
+  std::vector<std::int32_t> tokens;
   plain->for_each([&](std::int32_t token) {
     State after = at;
     if (advance(after, token) && fits(after) && 1 + close_from(after) <= tokens_left) tokens.push_back(token);
   });
-  return std::make_shared<const TokenMask>(TokenMask::of(std::move(tokens), tokens_->size()));
+  return mask = std::make_shared<const TokenMask>(TokenMask::of(std::move(tokens), tokens_->size()));
 }
 
 std::string JsonGrammar::rest_of_only_label(const State& at) const {

@@ -118,8 +118,8 @@ class JsonGrammar {
   std::vector<std::size_t> held_back_;            // bytes of lead_ that some label's first token may take
   std::int32_t shortest_text_ = kUnlimited;       // the smallest max_bytes
   std::int32_t most_to_close_ = 0;                // of all states
-  mutable std::mutex mutex_;                      // guards the two caches: one grammar serves every sequence
-  mutable std::unordered_map<std::uint64_t, std::shared_ptr<const TokenMask>> masks_;
+  mutable std::mutex mutex_;                      // guards the caches: one grammar serves every sequence
+  mutable std::unordered_map<std::uint64_t, std::shared_ptr<const TokenMask>> masks_, late_masks_;  // late: by tokens left too
   mutable std::unordered_map<std::uint64_t, std::int32_t> to_close_;
 };
 
