@@ -154,6 +154,7 @@ HeadLoss TrainingPass::backward(const Backend& given, const Batch& batch, const 
   const Backend on = exact(given, limits_.activations.type);
   DESKHAND_ASSERT(gradients.layers.size() == weights_.layers.size(), "gradients for each layer, be they empty");
   const HeadLoss loss = forward(on, batch, options, &gradients);
+  has_narrow_d_x_ = false;
   if (batch.rows.empty()) return loss;
   const std::size_t lowest = lowest_trained(gradients), layers = weights_.layers.size();
   for (std::size_t number = layers; number-- > lowest;) {
@@ -213,6 +214,15 @@ ConstFp8Rows TrainingPass::narrowed(const Backend& on, std::span<const ConstView
   const Fp8Rows narrow = narrow_.rows(rows_, width);
   to_fp8(on, narrow, parts);
   return narrow;
+}
+
+void TrainingPass::norm_backward(const Backend& on, View d_weight, ConstView x, ConstView weight, ConstView rstd, bool next) {
+  const RmsNormGradients gradients{rows_of(d_x_), Into::kAdd, d_weight};
+  has_narrow_d_x_ = next && limits_.fp8;
+  if (has_narrow_d_x_)
+    rms_norm_backward_fp8(on, narrow_.rows(rows_, config_.width), gradients, rows_of(delta_), x, weight, rstd);
+  else
+    rms_norm_backward(on, gradients, rows_of(delta_), x, weight, rstd);
 }
 
 TrainingPass::Input TrainingPass::norm(const Backend& on, ConstView x, ConstView weight, View rstd, bool plain) {
@@ -283,6 +293,12 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   const auto pull_narrow = [&](View d_x, const ConstFp8Rows& turned, auto... d_outs) {
     if (limits_.fp8 && !d_x.empty()) fp8_linear(on, d_x, narrowed(on, std::array{ConstView(d_outs)...}), turned);
   };
+  const auto pull_narrow_stream = [&](View d_input, const ConstFp8Rows& turned) {
+    if (!limits_.fp8) return;
+    const ConstView stream = rows_of(d_x_);
+    fp8_linear(on, d_input, has_narrow_d_x_ ? ConstFp8Rows(narrow_.rows(rows_, config_.width)) : narrowed(on, {&stream, 1}), turned);
+    has_narrow_d_x_ = false;  // what is made narrow next takes its place
+  };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);
   const View gate = rows_of(act.gate), up = rows_of(act.up), d_product = rows_of(d_product_);
@@ -290,7 +306,7 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
 
   View product;
   if (wants_input(linears[kDown], gradients.down)) swiglu(on, product = rows_of(product_), gate, up);
-  pull_narrow(d_product, layer.turned.down, d_x);
+  pull_narrow_stream(d_product, layer.turned.down);
   pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
   // From here on gate and up hold their gradients, where somebody reads them as they are.
   if (limits_.fp8) {
@@ -305,10 +321,9 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
     rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon);
   pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed);
   pull(kUp, gradients.up, d_normed, Into::kAdd, up, normed);
-  rms_norm_backward(on, {d_x, Into::kAdd, gradients.feed_forward_norm}, d_normed, middle, layer.feed_forward_norm,
-                    act.feed_forward_rstd.view().rows(0, rows_));
+  norm_backward(on, gradients.feed_forward_norm, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), true);
 
-  pull_narrow(rows_of(d_attended_), layer.turned.attention_out, d_x);
+  pull_narrow_stream(rows_of(d_attended_), layer.turned.attention_out);
   pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
   attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
                      {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_, {.shared = shared_});
@@ -322,9 +337,10 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), normed);
   pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), normed);
   pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), normed);
+  // Where activations are computed again the layer below does that first.
   if (!to.empty())
-    rms_norm_backward(on, {d_x, Into::kAdd, gradients.attention_norm}, d_normed, x, layer.attention_norm,
-                      act.attention_rstd.view().rows(0, rows_));
+    norm_backward(on, gradients.attention_norm, x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_),
+                  number > 0 && !limits_.recompute);
 }
 
 }  // namespace deskhand

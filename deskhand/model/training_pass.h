@@ -80,6 +80,8 @@ class TrainingPass {
   // rms_norm of x, into normed_ where it is wanted as it is.
   Input norm(const Backend& on, ConstView x, ConstView weight, View rstd, bool plain);
   ConstFp8Rows narrowed(const Backend& on, std::span<const ConstView> parts);
+  // The backward of a norm of the stream, added to d_x_; `next` says that the next product reads d_x_ in FP8.
+  void norm_backward(const Backend& on, View d_weight, ConstView x, ConstView weight, ConstView rstd, bool next);
   void apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in);
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
   View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
@@ -96,6 +98,7 @@ class TrainingPass {
   Tensor d_attended_, d_q_, d_k_, d_v_;  // (N, H, D), (N, H, D), (N, G, D) twice
   Tensor last_rstd_;                     // (M)
   Narrow narrow_;                        // where matrices are in FP8: what is multiplied next
+  bool has_narrow_d_x_ = false;          // that is d_x_
   std::vector<std::int32_t> positions_;  // (N)
   // Of the pass under way.
   std::int64_t rows_ = 0;    // N

@@ -103,6 +103,20 @@ void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x
   if constexpr (kCudaBuilt) cuda::rms_norm_fp8(on, out, plain, x, weight, epsilon, rstd);
 }
 
+void rms_norm_backward_fp8(const Backend& on, const Fp8Rows& out, const RmsNormGradients& gradients, ConstView d_out, ConstView x,
+                           ConstView weight, ConstView rstd) {
+  check(out, x.shape());
+  if (!is_cuda(on)) {
+    rms_norm_backward(on, gradients, d_out, x, weight, rstd);
+    return to_fp8(on, out, gradients.d_x);
+  }
+  for (const ConstView view : {ConstView(gradients.d_x), d_out, x})
+    DESKHAND_ASSERT(view.type() == DType::kBF16 && view.shape() == x.shape(), "(N, C) bf16 of d_x, d_out and x");
+  DESKHAND_ASSERT(weight.type() == DType::kF32 && weight.shape().elements() == x.shape().last(), "(C) f32 of weight");
+  DESKHAND_ASSERT(rstd.shape().elements() == x.shape()[0], "one rstd a row");
+  if constexpr (kCudaBuilt) cuda::rms_norm_backward_fp8(on, out, gradients, d_out, x, weight, rstd);
+}
+
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up) {
   check(out, gate.shape());
   check_plain(plain, gate);

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/rms_norm.h"
 
 namespace deskhand {
 
@@ -43,6 +44,9 @@ void fp8_linear(const Backend& on, View out, const ConstFp8Rows& x, const ConstF
 // Ops that leave their result in FP8, in one pass. Each is what its composed form says: the op in its own header, then to_fp8. `plain`
 // takes the result itself; empty: nobody wants it.
 void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x, ConstView weight, float epsilon, View rstd = {});
+// d_x as rms_norm_backward leaves it, and that in FP8 too.
+void rms_norm_backward_fp8(const Backend& on, const Fp8Rows& out, const RmsNormGradients& gradients, ConstView d_out, ConstView x,
+                           ConstView weight, ConstView rstd);
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up);
 // out (N, 2 F): d_gate and d_up side by side. plain_gate and plain_up both or neither; they may be gate and up.
 void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
@@ -60,6 +64,8 @@ void to_fp8(const Backend& on, const Fp8Rows& out, std::span<const ConstView> pa
 void to_fp8_turned(const Backend& on, const Fp8Rows& out, ConstView x);
 void fp8_linear(const Backend& on, View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView bias, ConstView add);
 void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x, ConstView weight, float epsilon, View rstd);
+void rms_norm_backward_fp8(const Backend& on, const Fp8Rows& out, const RmsNormGradients& gradients, ConstView d_out, ConstView x,
+                           ConstView weight, ConstView rstd);
 void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gate, ConstView up);
 void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
                          ConstView up);

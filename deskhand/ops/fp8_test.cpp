@@ -133,6 +133,13 @@ TEST_CASE("what leaves its result in FP8 is the op and then to_fp8, whether the 
     to_fp8(kPlain, wanted.rows(), plain);
     rms_norm_fp8(kPlain, found.rows(), kept, gate, weight, 1e-5f);
     CHECK(same(found, wanted));
+    Tensor rstd(DType::kF32, {3}), wanted_d_x = up.copy(), found_d_x = up.copy();
+    rms_norm(kPlain, plain, gate, weight, 1e-5f, rstd);
+    rms_norm_backward(kPlain, {wanted_d_x, Into::kAdd}, d, gate, weight, rstd);
+    to_fp8(kPlain, wanted.rows(), wanted_d_x);
+    rms_norm_backward_fp8(kPlain, found.rows(), {found_d_x, Into::kAdd}, d, gate, weight, rstd);
+    CHECK(same(found, wanted));
+    CHECK(std::ranges::equal(found_d_x.floats(), wanted_d_x.floats()));
     swiglu_backward(kPlain, plain, other, d, gate, up);
     const ConstView parts[] = {plain, other};
     to_fp8(kPlain, wanted_both.rows(), parts);

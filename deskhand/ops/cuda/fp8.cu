@@ -8,6 +8,7 @@
 #include "deskhand/ops/cuda/fp8_in_two.h"
 #include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/cuda/multiply.h"
+#include "deskhand/ops/cuda/norm_weight.h"
 #include "deskhand/ops/cuda/swiglu.cuh"
 
 namespace deskhand::cuda {
@@ -193,6 +194,56 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// d_x as rms_norm_backward_kernel makes it, sums in the same order. Held between the passes: d_out and x, then what becomes of them.
+__global__ void __launch_bounds__(kThreads)
+    rms_norm_backward_fp8_kernel(Outs<1> out, bool add, const Bf16* d_out, const Bf16* x, const float* weight, const float* rstd,
+                                 std::int64_t width, bool holds) {
+  const std::int64_t row = blockIdx.x * width;
+  const int step = kThreads * kEach, start = static_cast<int>(threadIdx.x) * kEach, end = static_cast<int>(width);
+  const auto read = [&](int part, const Bf16* from, int i) {
+    return holds ? held_row[(i / kEach) * 2 + part] : *reinterpret_cast<const Pack*>(from + row + i);
+  };
+  const float scale = rstd[blockIdx.x];
+  float sum = 0;  // of g x
+#pragma unroll 2
+  for (int i = start; i < end; i += step) {
+    const Pack d = *reinterpret_cast<const Pack*>(d_out + row + i), values = *reinterpret_cast<const Pack*>(x + row + i);
+    float weights[kEach];
+    load(weights, weight + i);
+#pragma unroll
+    for (int e = 0; e < kEach / 2; ++e) {
+      const float2 slope = __bfloat1622float2(d.pairs[e]), value = __bfloat1622float2(values.pairs[e]);
+      sum += slope.x * weights[2 * e] * value.x;
+      sum += slope.y * weights[2 * e + 1] * value.y;
+    }
+    if (holds) held_row[(i / kEach) * 2] = d, held_row[(i / kEach) * 2 + 1] = values;
+  }
+  const float shared = of_block(sum) / static_cast<float>(width) * scale * scale * scale;
+  __nv_bfloat162 largest = __float2bfloat162_rn(0);
+  for (int i = start; i < end; i += step) {
+    const Pack d = read(0, d_out, i), values = read(1, x, i);
+    Pack made, before{};
+    if (add) before = *reinterpret_cast<const Pack*>(out.plain[0] + row + i);
+    float weights[kEach];
+    load(weights, weight + i);
+#pragma unroll
+    for (int e = 0; e < kEach / 2; ++e) {
+      const float2 given = __bfloat1622float2(d.pairs[e]), value = __bfloat1622float2(values.pairs[e]);
+      float2 slope{scale * given.x * weights[2 * e] - value.x * shared, scale * given.y * weights[2 * e + 1] - value.y * shared};
+      if (add) {
+        const float2 there = __bfloat1622float2(before.pairs[e]);
+        slope.x = there.x + slope.x, slope.y = there.y + slope.y;
+      }
+      made.pairs[e] = __floats2bfloat162_rn(slope.x, slope.y);
+    }
+    largest = larger_of(largest, made);
+    *reinterpret_cast<Pack*>(out.plain[0] + row + i) = made;
+    if (holds) held_row[(i / kEach) * 2] = made;
+  }
+  const float inverse = inverse_scale(of_both(largest), out.scales);
+  for (int i = start; i < end; i += step) put(out.values + row + i, read(0, out.plain[0], i), inverse);
+}
+
 constexpr int kTile = 32, kTileRows = 8;
 
 // A block: 32 columns of x (rows, columns), which become rows. Weights alone pass here, once.
@@ -316,6 +367,21 @@ void rms_norm_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView x
   const int room = room_for(&rms_norm_fp8_kernel, width, 1);
   rms_norm_fp8_kernel<<<blocks_for(rows, 1), threads_for(width), room, stream(on)>>>(outs, pointer<Bf16>(x), pointer(weight), pointer(rstd),
                                                                                      width, room > 0, epsilon);
+  check_launch();
+}
+
+void rms_norm_backward_fp8(const Backend& on, const Fp8Rows& out, const RmsNormGradients& gradients, ConstView d_out, ConstView x,
+                           ConstView weight, ConstView rstd) {
+  require_gpu(on, {out.values, out.scales, gradients.d_x, gradients.d_weight, d_out, x, weight, rstd});
+  const std::int64_t rows = x.shape()[0], width = x.shape()[1];
+  if (rows == 0) return;
+  for (const ConstView view : {ConstView(out.values), ConstView(gradients.d_x), d_out, x, weight})
+    DESKHAND_ASSERT(is_aligned(view.data()), "rows at multiples of 16 bytes");
+  add_norm_weight_gradient(on, gradients.d_weight, d_out, x, rstd);  // before: d_x may be d_out
+  const Outs<1> outs{bits(out.values), pointer(out.scales), {pointer<Bf16>(gradients.d_x)}};
+  const int room = room_for(&rms_norm_backward_fp8_kernel, width, 2);
+  rms_norm_backward_fp8_kernel<<<blocks_for(rows, 1), kThreads, room, stream(on)>>>(
+      outs, gradients.into == Into::kAdd, pointer<Bf16>(d_out), pointer<Bf16>(x), pointer(weight), pointer(rstd), width, room > 0);
   check_launch();
 }
 

@@ -164,6 +164,22 @@ TEST_CASE("norm and gate leave in FP8 what they leave in bf16, and that too wher
       CHECK(at->difference(rstd, at->context.to_host(wanted_rstd)) < 2e-6);
       check_kept(wanted_plain, 0.005);
 
+      // d_out times the slope of the norm, added to the stream's gradient or not.
+      for (const Into into : {Into::kOverwrite, Into::kAdd}) {
+        Tensor wanted_d_x = up.copy(), found_d_x = up.copy();
+        Tensor wanted_d_weight = at->up(random_tensor({width}, 5)), found_d_weight = wanted_d_weight.copy();
+        rms_norm_backward(at->on, {wanted_d_x, into, keeps ? wanted_d_weight.view() : View()}, d, gate, weight, wanted_rstd);
+        to_fp8(at->on, wanted.rows(), wanted_d_x);
+        rms_norm_backward_fp8(at->on, found.rows(), {found_d_x, into, keeps ? found_d_weight.view() : View()}, d, gate, weight,
+                              wanted_rstd);
+        const Differences of_gradient = differences(found, wanted);
+        CHECK(static_cast<double>(of_gradient.bits) <= 0.001 * static_cast<double>(shape.elements()));
+        CHECK(of_gradient.steps <= 1);
+        CHECK(of_gradient.scale < 0.01);
+        CHECK(worst_difference(in_f32(*at, found_d_x).floats(), in_f32(*at, wanted_d_x).floats()) < 0.005);
+        CHECK(at->difference(found_d_weight, at->context.to_host(wanted_d_weight)) == 0);
+      }
+
       swiglu_backward(at->on, wanted_plain, wanted_other, d, gate, up);
       const ConstView parts[] = {wanted_plain, wanted_other};
       to_fp8(at->on, wanted_both.rows(), parts);

@@ -1,6 +1,7 @@
 // A block a row, which the cache holds between its two readings. Bound by memory: forward moves two elements for one, backward four with
 // Into::kAdd.
 #include "deskhand/ops/cuda/map.cuh"
+#include "deskhand/ops/cuda/norm_weight.h"
 #include "deskhand/ops/rms_norm.h"
 
 namespace deskhand::cuda {
@@ -95,15 +96,23 @@ void rms_norm(const Backend& on, View out, ConstView x, ConstView weight, float 
   check_launch();
 }
 
+void add_norm_weight_gradient(const Backend& on, View d_weight, ConstView d_out, ConstView x, ConstView rstd) {
+  if (d_weight.empty()) return;
+  const std::int64_t rows = x.shape()[0], width = x.shape()[1];
+  with_type(x.type(), [&](auto type) {
+    using T = decltype(type);
+    add_column_sums(on, pointer(d_weight), rows, width, WeightSlope<T>{pointer<T>(d_out), pointer<T>(x), pointer(rstd), width});
+  });
+}
+
 void rms_norm_backward(const Backend& on, const RmsNormGradients& gradients, ConstView d_out, ConstView x, ConstView weight,
                        ConstView rstd) {
   require_gpu(on, {gradients.d_x, gradients.d_weight, d_out, x, weight, rstd});
   const std::int64_t rows = x.shape()[0], width = x.shape()[1];
   if (rows == 0 || width == 0) return;
+  add_norm_weight_gradient(on, gradients.d_weight, d_out, x, rstd);  // before: d_x may be d_out
   with_type(x.type(), [&](auto type) {
     using T = decltype(type);
-    if (!gradients.d_weight.empty())  // before: d_x may be d_out
-      add_column_sums(on, pointer(gradients.d_weight), rows, width, WeightSlope<T>{pointer<T>(d_out), pointer<T>(x), pointer(rstd), width});
     bool packs = width % kPack<T> == 0;
     for (const ConstView view : {ConstView(gradients.d_x), d_out, x, weight}) packs &= is_aligned(view.data());
     auto* const kernel = packs ? &rms_norm_backward_kernel<kPack<T>, T> : &rms_norm_backward_kernel<1, T>;
