@@ -1,7 +1,7 @@
 // Answers from a decoder. A ticket's prompt is read once (what an earlier prompt began with is taken from the cache), the labels'
 // probabilities are asked for, someone decides, and the resolution is written under the labels that were decided:
 //   prompt pass -> choice_distributions -> decide -> forced tokens in one pass -> free text, drafts verified in one pass each -> JSON
-// Several answers are written together: each step feeds all of them. One thread at a time; the backend's pool works inside.
+// Several answers are begun and written together: each step feeds all of them. One thread at a time; the backend's pool works inside.
 #pragma once
 #include <cstdint>
 #include <functional>
