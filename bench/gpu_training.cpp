@@ -1,7 +1,7 @@
-// gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE]: whole optimizer steps (forward, backward, clipping, AdamW) of
+// gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE] [DROPOUT]: whole steps (forward, backward, clipping, AdamW) of
 // a model of Llama-3.1-8B's shape with random weights on the GPU; BASE is their type (bf16, q4_k, ...) or fp8, the layers' matrices in FP8.
 // TEXTS random texts, their LENGTHS in turn ("1024" or "110,160"), in PASSES passes; loss on every token; METHOD lora (q and v, r 16),
-// hybrid, or small: the starter's shape (Qwen2.5-0.5B) and recipe, all linears with dropout. One JSON object: the median step's tokens a
+// hybrid, or small: the starter's shape (Qwen2.5-0.5B) and recipe, all linears, dropout .05. One JSON object: the median step's tokens a
 // second, the memory that the card lacked at the end, the losses.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -105,7 +105,7 @@ double gib_taken(const CudaDevice& before) {
 
 int main(int count, char** arguments) try {
   if (count < 6) {
-    fmt::print(stderr, "usage: gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE]\n");
+    fmt::print(stderr, "usage: gpu_training METHOD TEXTS LENGTHS PASSES STEPS [BASE] [LAYERS] [RECOMPUTE] [DROPOUT]\n");
     return 2;
   }
   const auto number = [&](int at, std::int64_t otherwise) { return at < count ? std::atoll(arguments[at]) : otherwise; };
@@ -118,6 +118,7 @@ int main(int count, char** arguments) try {
   Workspace workspace;
   const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
   const std::string_view held = count > 6 ? arguments[6] : "bf16";
+  const float dropout = count > 9 ? std::strtof(arguments[9], nullptr) : small ? 0.05f : 0.0f;
   const bool fp8 = held == "fp8";
   const DecoderConfig config = small ? qwen05b(number(7, 24)) : llama8b(number(7, 32));
   RandomWeights random(fp8 ? DType::kBF16 : type_of(held));
@@ -146,9 +147,8 @@ int main(int count, char** arguments) try {
     double loss = 0;
     const auto targets = static_cast<double>(passes * (tokens - static_cast<std::int64_t>(lengths.size())));
     for (const Texts& one : drawn)
-      loss += pass.backward(
-                      on, {one.tokens, one.bounds, one.rows, one.targets}, gradients,
-                      {.scale = static_cast<float>(1 / targets), .dropout = small ? 0.05f : 0.0f, .step = static_cast<std::uint32_t>(step)})
+      loss += pass.backward(on, {one.tokens, one.bounds, one.rows, one.targets}, gradients,
+                            {.scale = static_cast<float>(1 / targets), .dropout = dropout, .step = static_cast<std::uint32_t>(step)})
                   .loss;
     const double scale = clip_scale(gradient_norm(on, parameters.gradients()).norm, 1);
     std::vector<AdamWPart> parts;
