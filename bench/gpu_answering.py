@@ -24,7 +24,7 @@ ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
 
 
 def card() -> str:
-    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ WHOLE_STEPS, SEED_TOKENS = 1226, 4 * (110 + 160)
 
 
 def card() -> str:
-    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
 
 
 def peers(engine: str, steps: int, cases: list[str]) -> dict:
