@@ -23,7 +23,10 @@ Evaluation small_evaluation() {
   system.urgency.confusion = {{"1"}, {2, 0}};
   system.urgency.temperature = 1.5;
   split.systems = {system};
-  split.differences = {{.a = "majority", .b = "other", .measure = "urgency_mae", .p = 0.25, .verdict = "cannot tell"}};
+  split.differences.resize(1);
+  Difference& difference = split.differences[0];
+  difference.a = "majority", difference.b = "other", difference.measure = "urgency_mae", difference.p = 0.25;
+  difference.verdict = "cannot tell";
   split.retrieval = {{.method = "dense", .k = 3, .recall = {0.25, 0.1, 0.4, ""}}};
   e.splits = {split};
   e.training = {{"run1", "lora", {0.1}, {2.5}, {0.5}, {2.25}}};
