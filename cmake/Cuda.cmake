@@ -1,7 +1,6 @@
 # CUDA is optional when building and found when running. DESKHAND_CUDA=ON (preset `cuda`) needs the toolkit, 12.0 or newer; at run time the
 # driver and libcublasLt. CMAKE_CUDA_ARCHITECTURES chooses the cards: 80 is the oldest that the kernels know.
 add_library(deskhand_cuda INTERFACE)
-option(DESKHAND_CUDA_NEXT "Kernels that are faster but not yet seen right on a card in this form: docs/cuda.md" OFF)
 if(DESKHAND_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80 90)
@@ -25,5 +24,5 @@ if(DESKHAND_CUDA)
     target_link_libraries(deskhand_${room}_hopper PRIVATE deskhand_cuda fmt::fmt)
     target_sources(deskhand_${room} PRIVATE $<TARGET_OBJECTS:deskhand_${room}_hopper>)
   endfunction()
-  target_compile_definitions(deskhand_cuda INTERFACE DESKHAND_CUDA=1 $<$<BOOL:${DESKHAND_CUDA_NEXT}>:DESKHAND_CUDA_NEXT=1>)
+  target_compile_definitions(deskhand_cuda INTERFACE DESKHAND_CUDA=1)
 endif()

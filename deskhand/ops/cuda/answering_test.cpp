@@ -102,8 +102,8 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
   if (!at) return;
   for (const DType type : kWeightTypes) {
     const std::int64_t step = is_quantised(type) ? block_elements(type) : 16 / block_bytes(type);
-    for (const std::int64_t width :
-         {step, 3 * step, 6 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 192), std::int64_t{14336}})
+    for (const std::int64_t width : {step, 3 * step, 6 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 192),
+                                     std::int64_t{step > 32 ? 2048 : 2304}, std::int64_t{14336}})
       for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
         const Tensor x = random_tensor({rows, width}, 1), x_there = at->up(x), norm = random_tensor({width}, 7), norm_there = at->up(norm);
         const std::int64_t outputs[] = {37, 2, 1};
@@ -124,7 +124,8 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
         INFO(dtype_name(type), ", width ", width, ", rows ", rows);
         reference::linear(here, x);
         cuda::few_rows(at->on, there, x_there);
-        const double close = type == DType::kQ4_K ? 1e-4 : 2e-5;  // its minima are taken from sums that are some 30 times as large
+        const double close =
+            type == DType::kQ4_K ? 1e-4 : 2e-5;  // a single output may be small beside its minima and what they are taken from
         for (unsigned i = 0; i < 3; ++i) CHECK(difference(*at, found[i], wanted[i]) < close);
 
         // Behind a norm, from bf16, added to bf16.
@@ -147,6 +148,43 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
         cuda::few_rows(at->on, pair, x_there, {.then = cuda::FewRows::Then::kSwiglu});
         CHECK(difference(*at, gated, gate_out) < close);
       }
+  }
+}
+
+TEST_CASE("products of a few rows are the same from run to run, keep what is small beside the large, and pass on what is no number") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : kWeightTypes) {
+    constexpr std::int64_t kWidth = 2048, kOutputs = 130;
+    const Tensor weight = random_weights(type, {kOutputs, kWidth}, 1), weight_there = at->up(weight);
+    Tensor x = random_tensor({2, kWidth}, 2);
+    for (std::size_t i = 0; i < 256; ++i) x.floats()[i] *= i == 100 ? 1e6f : 1e-20f;  // of a row's beginning one alone counts
+    for (std::size_t i = 256; i < 1024; ++i) x.floats()[i] *= 1e-30f;
+    Tensor wanted(DType::kF32, {2, kOutputs}), found = at->empty({2, kOutputs});
+    const auto multiply = [&](const Tensor& input) {
+      const LinearPart here{wanted, weight, {}}, there{found, weight_there, {}};
+      reference::linear({&here, 1}, input);
+      cuda::few_rows(at->on, {&there, 1}, at->up(input));
+    };
+    INFO(dtype_name(type));
+    multiply(x);
+    CHECK(difference(*at, found, wanted) < 2e-5);
+    const Tensor first = at->context.to_host(found);
+    multiply(x);
+    const Tensor second = at->context.to_host(found);
+    CHECK(std::ranges::equal(first.floats(), second.floats()));
+    for (std::size_t i = 0; i < 1024; ++i) x.floats()[i] = i < 512 ? 0 : x.floats()[1024 + i] * 1e-12f;
+    for (std::size_t i = 1024; i < 2048; ++i) x.floats()[i] = 0;
+    multiply(x);
+    const Tensor small = at->context.to_host(found);
+    CHECK(worst_difference(small.floats().first(kOutputs), wanted.floats().first(kOutputs)) < 2e-5);
+    for (const float none : {std::nanf(""), INFINITY}) {
+      x.floats()[1500] = none;
+      multiply(x);
+      const Tensor broken = at->context.to_host(found);
+      CHECK(std::ranges::none_of(broken.floats().first(kOutputs), [](float value) { return std::isfinite(value); }));
+      CHECK(std::ranges::all_of(broken.floats().subspan(kOutputs), [](float value) { return std::isfinite(value); }));
+    }
   }
 }
 

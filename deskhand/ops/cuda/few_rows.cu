@@ -1,8 +1,7 @@
 // A warp makes two outputs at a time: its lanes hold runs of both rows of weights, widened in registers and multiplied with x in f32, which
-// lies in shared memory in the order of the lanes. Plain types go from memory to registers, 16 bytes a lane; blocks of quantised types have
-// odd sizes, so runs of 1024 weights are copied to shared memory in the background, 16 bytes at a time, and read there. One launch for all
-// products of one x. Sums in f32, always in the same order.
-// With DESKHAND_CUDA_NEXT q4_0 and q4_k go another way (few_rows_tiles.cu).
+// lies in shared memory in the order of the lanes. Weights come to shared memory in the background, 16 bytes at a time: of plain types runs
+// of 16 bytes a lane, of quantised types, whose blocks have odd sizes, runs of 1024 weights. One launch for all products of one x. Sums in
+// f32, always in the same order. Some types go another way where rows are wide enough (few_rows_tiles.cu).
 #include <cuda_fp16.h>
 
 #include <algorithm>
@@ -15,11 +14,6 @@ namespace deskhand::cuda {
 namespace {
 
 constexpr int kWarps = kFewWarps, kThreads = kFewThreads, kMostParts = kFewParts, kMostRows = kFewRows;
-#ifdef DESKHAND_CUDA_NEXT
-constexpr bool kTiles = true;
-#else
-constexpr bool kTiles = false;
-#endif
 
 using Part = FewRowsPart;  // its units: pairs of outputs
 using Job = FewRowsJob;
@@ -45,25 +39,35 @@ __device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int ru
   for (int m = 0; m < kRows; ++m) {
     const std::int64_t from = std::int64_t{min(m, job.rows - 1)} * job.width;
     float squares = 0;
-    for (int g = threadIdx.x; g < groups; g += kThreads) {
-      float4 values{0, 0, 0, 0};
-      const int column = 4 * g;
-      if (column < job.width) {
+    constexpr int kBatch = 5;  // on their way together
+    for (int first = threadIdx.x; first < groups; first += kBatch * kThreads) {
+      float4 values[kBatch], weights[kBatch];
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int column = 4 * (first + i * kThreads);
+        values[i] = weights[i] = {0, 0, 0, 0};
+        if (column >= job.width) continue;
         if (job.x_bf16) {
           const uint2 bits = *reinterpret_cast<const uint2*>(static_cast<const Bf16*>(job.x) + from + column);
-          values = {__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u), __uint_as_float(bits.y << 16),
-                    __uint_as_float(bits.y & 0xffff0000u)};
+          values[i] = {__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u), __uint_as_float(bits.y << 16),
+                       __uint_as_float(bits.y & 0xffff0000u)};
         } else {
-          values = *reinterpret_cast<const float4*>(static_cast<const float*>(job.x) + from + column);
+          values[i] = *reinterpret_cast<const float4*>(static_cast<const float*>(job.x) + from + column);
         }
-        if (job.norm) {
-          squares += values.x * values.x + values.y * values.y + values.z * values.z + values.w * values.w;
-          const float4 weight = *reinterpret_cast<const float4*>(job.norm + column);
-          values = {values.x * weight.x, values.y * weight.y, values.z * weight.z, values.w * weight.w};
-        }
+        if (job.norm) weights[i] = *reinterpret_cast<const float4*>(job.norm + column);
       }
-      const int run = g / (8 * kEach), in_run = g % (8 * kEach), lane = in_run / (kEach / 4), j = in_run % (kEach / 4);
-      to[(m * runs + run) * 8 * kEach + j * 32 + lane] = values;
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int g = first + i * kThreads;
+        if (g >= groups) break;
+        float4 value = values[i];
+        if (job.norm) {
+          squares += value.x * value.x + value.y * value.y + value.z * value.z + value.w * value.w;
+          value = {value.x * weights[i].x, value.y * weights[i].y, value.z * weights[i].z, value.w * weights[i].w};
+        }
+        const int run = g / (8 * kEach), in_run = g % (8 * kEach), lane = in_run / (kEach / 4), j = in_run % (kEach / 4);
+        to[(m * runs + run) * 8 * kEach + j * 32 + lane] = value;
+      }
     }
     factor[m] = job.norm ? 1 / sqrtf(of_block(squares) / static_cast<float>(job.width) + job.epsilon) : 1;
   }
@@ -97,6 +101,12 @@ __device__ void finish(const Job& job, const Unit& unit, const float (&factor)[k
 
 // --- plain types ---
 
+__device__ void copy_async(void* to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))), "l"(from),
+               "r"(bytes)
+               : "memory");
+}
+
 template <class W>
 __device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
   const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
@@ -115,78 +125,75 @@ __device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
   }
 }
 
-template <class W, int kRows>
-__global__ void __launch_bounds__(kThreads, 2) plain_kernel(Job job) {
-  constexpr int kEach = 16 / sizeof(W), kOpen = 4;  // runs of 32 lanes that are read at once
-  extern __shared__ float4 shared[];
-  const int lane = threadIdx.x % 32, warps = static_cast<int>(gridDim.x) * kWarps;
-  const int first = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  const int packs = job.width / kEach, runs = (packs + 31) / 32, batches = (runs + kOpen - 1) / kOpen;
+constexpr int kOpen = 6;                  // runs of 32 lanes that are on their way or read
+constexpr int kStageBytes = 2 * 32 * 16;  // of two rows
 
-  uint4 next[2][kOpen];
-  const uint4* line[2];
-  const auto begin = [&](const Unit& unit) {
-    line[0] = reinterpret_cast<const uint4*>(job.parts[unit.part].weight) + std::int64_t{unit.first} * packs;
-    line[1] = reinterpret_cast<const uint4*>(job.parts[unit.second_part].weight) + std::int64_t{unit.second} * packs;
+template <class W, int kRows>
+__global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(const __grid_constant__ Job job) {
+  constexpr int kEach = 16 / sizeof(W);
+  extern __shared__ float4 shared[];
+  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(gridDim.x) * kWarps;
+  const int first = static_cast<int>(blockIdx.x) * kWarps + warp;
+  const int packs = job.width / kEach, runs = (packs + 31) / 32;
+  uint4* const ring =
+      reinterpret_cast<uint4*>(shared + kRows * runs * 8 * kEach) + warp * kOpen * 64 + lane;  // a lane reads what it fetched
+
+  const auto row_of = [&](const Unit& unit, int r) {
+    return reinterpret_cast<const uint4*>(job.parts[r ? unit.second_part : unit.part].weight) +
+           std::int64_t{r ? unit.second : unit.first} * packs;
   };
-  const auto read = [&](int batch) {
+  // The pipeline runs ahead of the work by kOpen - 1 runs, over the ends of rows.
+  int ahead = first, ahead_run = 0, ahead_stage = 0;
+  const uint4* ahead_row[2] = {};
+  const auto begin = [&] {
+    if (ahead >= job.units) return;
+    const Unit unit = unit_of(job, ahead);
+    ahead_row[0] = row_of(unit, 0) + lane;
+    ahead_row[1] = row_of(unit, 1) + lane;
+  };
+  begin();
+  const auto fetch = [&] {
+    if (ahead < job.units) {
+      const bool is_there = ahead_run * 32 + lane < packs;
 #pragma unroll
-    for (int k = 0; k < kOpen; ++k) {
-      const int pack = (batch * kOpen + k) * 32 + lane;
-#pragma unroll
-      for (int r = 0; r < 2; ++r) next[r][k] = pack < packs ? __ldcs(line[r] + pack) : make_uint4(0, 0, 0, 0);
+      for (int r = 0; r < 2; ++r)
+        copy_async(ring + ahead_stage * 64 + r * 32, is_there ? ahead_row[r] + ahead_run * 32 : ahead_row[r] - lane, is_there ? 16 : 0);
+      if (++ahead_run == runs) {
+        ahead_run = 0;
+        ahead += warps;
+        begin();
+      }
     }
+    ahead_stage = ahead_stage + 1 == kOpen ? 0 : ahead_stage + 1;
+    asm volatile("cp.async.commit_group;\n" ::: "memory");
   };
-  int number = first;
-  Unit unit{};
-  if (number < job.units) {  // before x is waited for
-    unit = unit_of(job, number);
-    begin(unit);
-    read(0);
-  }
+#pragma unroll
+  for (int i = 0; i + 1 < kOpen; ++i) fetch();  // before x is waited for
   let_next_begin();
   wait_for_previous();
   float factor[kRows];
   stage<kRows, kEach>(shared, factor, job, runs);
-  while (number < job.units) {
+  int stage_now = 0;
+  for (int number = first; number < job.units; number += warps) {
     float sum[2][kRows] = {};
-    const int following = number + warps;
-    Unit after{};
-    for (int batch = 0; batch < batches; ++batch) {
-      uint4 now[2][kOpen];
+    for (int run = 0; run < runs; ++run) {
+      asm volatile("cp.async.wait_group %0;\n" ::"n"(kOpen - 2) : "memory");
+      float weight[2][kEach];
+      widen_16_bytes<W>(weight[0], ring[stage_now * 64]);
+      widen_16_bytes<W>(weight[1], ring[stage_now * 64 + 32]);
+      fetch();  // into the stage that was read before
+      stage_now = stage_now + 1 == kOpen ? 0 : stage_now + 1;
 #pragma unroll
-      for (int k = 0; k < kOpen; ++k) {
-        now[0][k] = next[0][k];
-        now[1][k] = next[1][k];
-      }
-      if (batch + 1 < batches) {
-        read(batch + 1);
-      } else if (following < job.units) {
-        after = unit_of(job, following);
-        begin(after);
-        read(0);
-      }
+      for (int m = 0; m < kRows; ++m)
 #pragma unroll
-      for (int k = 0; k < kOpen; ++k) {
-        const int run = batch * kOpen + k;
-        if (run >= runs) break;
-        float weight[2][kEach];
-        widen_16_bytes<W>(weight[0], now[0][k]);
-        widen_16_bytes<W>(weight[1], now[1][k]);
+        for (int j = 0; j < kEach / 4; ++j) {
+          const float4 x = shared[(m * runs + run) * 8 * kEach + j * 32 + lane];
 #pragma unroll
-        for (int m = 0; m < kRows; ++m)
-#pragma unroll
-          for (int j = 0; j < kEach / 4; ++j) {
-            const float4 x = shared[(m * runs + run) * 8 * kEach + j * 32 + lane];
-#pragma unroll
-            for (int r = 0; r < 2; ++r)
-              sum[r][m] += weight[r][4 * j] * x.x + weight[r][4 * j + 1] * x.y + weight[r][4 * j + 2] * x.z + weight[r][4 * j + 3] * x.w;
-          }
-      }
+          for (int r = 0; r < 2; ++r)
+            sum[r][m] += weight[r][4 * j] * x.x + weight[r][4 * j + 1] * x.y + weight[r][4 * j + 2] * x.z + weight[r][4 * j + 3] * x.w;
+        }
     }
-    finish<kRows>(job, unit, factor, sum);
-    number = following;
-    unit = after;
+    finish<kRows>(job, unit_of(job, number), factor, sum);
   }
 }
 
@@ -305,12 +312,6 @@ __device__ void widen_bytes(float (&to)[4], std::uint32_t word) {
     to[2] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 2 << 8));
     to[3] = __uint_as_float(__byte_perm(word, 0x00000043u, 0x4055 | 3 << 8));
   }
-}
-
-__device__ void copy_async(void* to, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))), "l"(from),
-               "r"(bytes)
-               : "memory");
 }
 
 constexpr int kRun = 32, kSpan = 32 * kRun;  // weights of a lane, and of a warp at a time
@@ -450,7 +451,7 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
 int bytes_for(DType type, int rows, int width) {
   if (!is_quantised(type)) {
     const int each = 16 / static_cast<int>(block_bytes(type)) * 32;
-    return rows * (width + each - 1) / each * each * 4;
+    return rows * ((width + each - 1) / each * each) * 4 + kWarps * kOpen * kStageBytes;
   }
   DESKHAND_ASSERT(elements_of(type) == block_elements(type) && bytes_of(type) == block_bytes(type), "sizes of this type's blocks");
   const int spans = (width + kSpan - 1) / kSpan;
@@ -507,8 +508,8 @@ void run_type(const Backend& on, std::span<const LinearPart* const> parts, Const
           .rows = static_cast<int>(x.shape()[0]),
           .then = options.then};
   const int rows = job.rows, most = std::min(kSharedBytes, few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  bool tiles = kTiles && are_tiles(type, job.width);
-  for (const LinearPart* const part : parts) tiles &= reinterpret_cast<std::uintptr_t>(part->weight.data()) % 4 == 0;
+  bool tiles = are_tiles(type, job.width);
+  for (const LinearPart* const part : parts) tiles &= is_aligned(part->weight.data());
   int together = tiles ? tile_rows(type, job, most) : 0;
   tiles = together > 0;
   if (!tiles) {
@@ -532,7 +533,7 @@ void run_type(const Backend& on, std::span<const LinearPart* const> parts, Const
     }
     if (options.then == FewRows::Then::kSwiglu) job.units = tiles ? job.parts[0].units : job.parts[0].outputs;
     if (tiles) {
-      start_tiles(on, type, job);
+      start_tiles(on, type, job, most);
       continue;
     }
     const int bytes = bytes_for(type, together, job.width);

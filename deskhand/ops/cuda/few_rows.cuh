@@ -36,7 +36,7 @@ constexpr int kTileOutputs = 16;
 bool are_tiles(DType type, std::int64_t width);
 // The most rows of x that one launch takes with so much shared memory; none: it does not hold even one.
 int tile_rows(DType type, const FewRowsJob& job, int most_bytes);
-void start_tiles(const Backend& on, DType type, const FewRowsJob& job);
+void start_tiles(const Backend& on, DType type, const FewRowsJob& job, int most_bytes);
 
 #ifdef __CUDACC__
 
