@@ -174,8 +174,7 @@ void Decoder::forward(const Backend& on, DecoderBuffers& buffers, const Batch& b
   const auto work = [&](View logits_there, View hidden_there) {
     run(on, buffers, {batch.tokens, batch.positions, batch.logit_rows, logits_there, hidden_there},
         [&](std::size_t layer, View out, View q, View k, ConstView v) {
-          rope_and_store(on, q, k, v, batch.positions, buffers.angles.table(), pages[layer], batch.sequences, batch.bounds);
-          paged_attention(on, out, q, pages[layer], batch.sequences, batch.bounds);
+          rope_and_attend(on, out, q, k, v, batch.positions, buffers.angles.table(), pages[layer], batch.sequences, batch.bounds);
         });
   };
   if (device() == Device::kCpu || logits.empty() || !hidden.empty() || !is_step(batch)) return work(logits, hidden);
@@ -245,6 +244,10 @@ void Decoder::run(const Backend& on, DecoderBuffers& buffers, const Pass& pass, 
     apply_add(on, layer.down, x, gate, normed);
   }
   const View hidden = first_rows(buffers.normed, rows);
+  if (pass.hidden.empty() && !pass.logits.empty() && pass.logits.device() == device()) {
+    const LinearCall head{&weights_.head, pass.logits};
+    return apply(on, {&head, 1}, {first_rows(buffers.x, rows), weights_.final_norm, config_.norm_epsilon, hidden});
+  }
   rms_norm(on, hidden, first_rows(buffers.x, rows), weights_.final_norm, config_.norm_epsilon);
   if (!pass.hidden.empty()) deliver(on, pass.hidden, hidden);
   if (!pass.logits.empty()) write_head(on, pass.logits, hidden);

@@ -21,6 +21,15 @@ void check_sequences(const KvPages& pages, std::int64_t tokens, std::span<const 
   }
 }
 
+void check_queries(const Backend& on, ConstView out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+                   std::span<const std::int32_t> bounds) {
+  DESKHAND_ASSERT(is_activation(on, q.type()) && out.type() == q.type() && q.shape().rank() == 3 && out.shape() == q.shape(),
+                  "(N, H, D) of q and out");
+  check_sequences(pages, q.shape()[0], sequences, bounds);
+  DESKHAND_ASSERT(q.shape()[2] == pages.keys.shape()[3] && pages.keys.shape()[2] > 0 && q.shape()[1] % pages.keys.shape()[2] == 0,
+                  "H a multiple of G, one head width");
+}
+
 }  // namespace
 
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
@@ -50,13 +59,24 @@ void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<co
   store_keys_values(on, pages, k, v, sequences, bounds);
 }
 
+void rope_and_attend(const Backend& on, View out, View q, View k, ConstView v, std::span<const std::int32_t> positions,
+                     const RopeTable& table, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale) {
+  if (scale == 0) scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) {
+      check_queries(on, out, q, pages, sequences, bounds);
+      DESKHAND_ASSERT(bounds.front() == 0 && bounds.back() == k.shape()[0] && positions.size() == static_cast<std::size_t>(k.shape()[0]),
+                      "a position for each row of the sequences");
+      if (cuda::rope_and_attend(on, out, q, k, v, positions, table, pages, sequences, bounds, scale)) return;
+    }
+  rope_and_store(on, q, k, v, positions, table, pages, sequences, bounds);
+  paged_attention(on, out, q, pages, sequences, bounds, scale);
+}
+
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale) {
-  DESKHAND_ASSERT(is_activation(on, q.type()) && out.type() == q.type() && q.shape().rank() == 3 && out.shape() == q.shape(),
-                  "(N, H, D) of q and out");
-  check_sequences(pages, q.shape()[0], sequences, bounds);
-  DESKHAND_ASSERT(q.shape()[2] == pages.keys.shape()[3] && pages.keys.shape()[2] > 0 && q.shape()[1] % pages.keys.shape()[2] == 0,
-                  "H a multiple of G, one head width");
+  check_queries(on, out, q, pages, sequences, bounds);
   if (scale == 0) scale = 1 / std::sqrt(static_cast<float>(q.shape()[2]));
   if (on.kind == Backend::Kind::kReference) return reference::paged_attention(out, q, pages, sequences, bounds, scale);
   if constexpr (kCudaBuilt)

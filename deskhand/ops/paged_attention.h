@@ -31,6 +31,12 @@ void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<co
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale = 0);
 
+// rope_and_store, then paged_attention: one pass for a few new tokens of each sequence where the backend has it. q and k may be left as
+// they were.
+void rope_and_attend(const Backend& on, View out, View q, View k, ConstView v, std::span<const std::int32_t> positions,
+                     const RopeTable& table, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale = 0);
+
 namespace reference {
 void store_keys_values(const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,
                        std::span<const std::int32_t> bounds);
@@ -44,6 +50,10 @@ void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pa
                      std::span<const std::int32_t> bounds, float scale);
 }  // namespace cpu
 namespace cuda {
+// False: not done, the composed form is as good.
+bool rope_and_attend(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> positions,
+                     const RopeTable& table, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale);
 void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<const std::int32_t> positions, const RopeTable& table,
                     const KvPages& pages, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds);
 void store_keys_values(const Backend& on, const KvPages& pages, ConstView k, ConstView v, std::span<const KvSequence> sequences,

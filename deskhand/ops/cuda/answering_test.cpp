@@ -231,6 +231,61 @@ TEST_CASE("rope_and_store on the GPU is rope and store_keys_values") {
       }
 }
 
+TEST_CASE("rope_and_attend on the GPU is rope_and_store and paged_attention, for single tokens, drafts and prompts") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const Heads& heads : kHeads)
+    for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+      for (const bool bf16 : {false, true}) {
+        const Shape shape{80, 16, heads.keys, heads.width};
+        Tensor keys = as(DType::kF16, random_tensor(shape, 21)), values = as(DType::kF16, random_tensor(shape, 22));
+        Tensor keys_there = at->up(keys), values_there = at->up(values);
+        const KvPages pages{keys, values}, there{keys_there, values_there};
+        std::vector<std::int32_t> first(70);
+        for (std::size_t i = 0; i < first.size(); ++i) first[i] = static_cast<std::int32_t>(i * 37 % 71);
+        const std::int32_t second[] = {first[0], 74, 75}, third[] = {79};
+        const Tensor cosine = random_tensor({1100, heads.width / 2}, 4), sine = random_tensor({1100, heads.width / 2}, 5);
+        const Tensor cosine_there = at->up(cosine), sine_there = at->up(sine);
+        const auto pass = [&](std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds, unsigned seed) {
+          const std::int64_t tokens = bounds.back();
+          std::vector<std::int32_t> positions;
+          for (std::size_t i = 0; i < sequences.size(); ++i)
+            for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row)
+              positions.push_back(sequences[i].length - (bounds[i + 1] - row) + 7);  // not the place in the sequence alone
+          Tensor q = random_tensor({tokens, heads.queries, heads.width}, seed),
+                 k = random_tensor({tokens, heads.keys, heads.width}, seed + 1),
+                 v = random_tensor({tokens, heads.keys, heads.width}, seed + 2);
+          for (Tensor* one : {&q, &k, &v})
+            if (bf16) *one = as_f32(as_bf16(*one));
+          const auto up = [&](const Tensor& tensor) { return at->up(bf16 ? as_bf16(tensor) : tensor.copy()); };
+          Tensor q_there = up(q), k_there = up(k), out = up(random_tensor(q.shape(), 99, 1e6f)), wanted(DType::kF32, q.shape());
+          const Tensor v_there = up(v);
+          rope_and_attend(at->on, out, q_there, k_there, v_there, positions, {cosine_there, sine_there, pairs}, there, sequences, bounds,
+                          0.1f);
+          rope_and_attend(plain(), wanted, q, k, v, positions, {cosine, sine, pairs}, pages, sequences, bounds, 0.1f);
+          INFO("heads ", heads.queries, " of ", heads.keys, ", width ", heads.width, ", bf16 ", bf16, ", tokens ", tokens);
+          CHECK(difference(*at, out, wanted) < (bf16 ? 2e-2 : 4e-3));
+          for (const auto& [found, here] : {std::pair{&keys_there, &keys}, std::pair{&values_there, &values}}) {
+            const Tensor back = at->context.to_host(*found);
+            double most = 0;
+            for (std::size_t i = 0; i < static_cast<std::size_t>(shape.elements()); ++i)
+              most = std::max<double>(
+                  most, std::abs(from_f16(back.view().as<std::uint16_t>()[i]) - from_f16(here->view().as<std::uint16_t>()[i])));
+            CHECK(most < (bf16 ? 4e-2 : 4e-3));
+          }
+        };
+        const KvSequence one[] = {{first, 1051}};
+        const std::int32_t one_bounds[] = {0, 1};
+        pass(one, one_bounds, 1);
+        const KvSequence drafts[] = {{first, 1055}, {third, 3}};
+        const std::int32_t draft_bounds[] = {0, 4, 6};
+        pass(drafts, draft_bounds, 9);
+        const KvSequence mixed[] = {{first, 1056}, {second, 40}, {third, 4}};
+        const std::int32_t mixed_bounds[] = {0, 1, 25, 26};
+        pass(mixed, mixed_bounds, 13);
+      }
+}
+
 TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the reference on the GPU") {
   const auto at = gpu();
   if (!at) return;

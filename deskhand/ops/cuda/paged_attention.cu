@@ -94,20 +94,26 @@ __global__ void rope_and_store_kernel(Tables at, Page* keys, Page* values, T* q,
                                       const float* sines, const std::int32_t* positions, int page_tokens, int heads, int groups, int width,
                                       bool halves) {
   let_next_begin();
-  wait_for_previous();
   const int half = width / 2, number = blockIdx.y, pair = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int of_heads = heads * half, of_groups = groups * half;
-  if (pair >= of_heads + 2 * of_groups) return;
+  if (pair >= of_heads + 2 * of_groups) return wait_for_previous();
   const bool is_query = pair < of_heads, is_value = pair >= of_heads + of_groups;
   const int mine = is_query ? pair : is_value ? pair - of_heads - of_groups : pair - of_heads;
   const int head = mine / half, i = mine % half;
   const int first = head * width + (halves ? i : 2 * i), second = halves ? first + half : first + 1;
   const std::int64_t from = std::int64_t{number} * (is_query ? heads : groups) * width;
   const T* const in = is_query ? q : is_value ? v : k;
+  const std::int64_t angle = std::int64_t{positions[number]} * half + i;
+  const float cosine = cosines[angle], sine = sines[angle];
+  Page* to = nullptr;
+  if (!is_query) {
+    const Row row = row_of(at, number);
+    to = (is_value ? values : keys) + place_of_token(at, row.sequence, row.position, page_tokens) * groups * width;
+  }
+  wait_for_previous();  // q, k and v are its work, and pages may still be read
   float a = widened(in[from + first]), b = widened(in[from + second]);
   if (!is_value) {
-    const std::int64_t angle = std::int64_t{positions[number]} * half + i;
-    const float cosine = cosines[angle], sine = sines[angle], turned = a * cosine - b * sine;
+    const float turned = a * cosine - b * sine;
     b = a * sine + b * cosine;
     a = turned;
   }
@@ -116,8 +122,6 @@ __global__ void rope_and_store_kernel(Tables at, Page* keys, Page* values, T* q,
     q[from + second] = narrowed<T>(b);
     return;
   }
-  const Row row = row_of(at, number);
-  Page* const to = (is_value ? values : keys) + place_of_token(at, row.sequence, row.position, page_tokens) * groups * width;
   to[first] = as_page<Page>(widened(narrowed<T>(a)));  // as if k had been turned first
   to[second] = as_page<Page>(widened(narrowed<T>(b)));
 }
@@ -184,15 +188,73 @@ struct Splits {
   float *largest, *total;
 };
 
-// A block a part of the context, a row, and up to kShared heads of a group. kWidth / 8 lanes share a key, 16 bytes each.
+// What is new in this pass, not turned yet.
+template <class T>
+struct Turn {
+  const T *k, *v;
+  const float *cosines, *sines;
+  const std::int32_t* positions;
+  bool halves;
+  __half *keys, *values;  // where k, turned, and v belong
+};
+
+// Of 8 columns from lane * 8 on: what a value and its partner are multiplied with.
+template <int kWidth>
+struct Angles {
+  float cosine[8], sine[8];
+};
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kSplitThreads) split_kernel(Tables at, Shape4 shape, Splits splits, const std::int32_t* rows, T* out,
-                                                              const T* q, const __half* keys, const __half* values) {
+__device__ Angles<kWidth> angles_of(const Turn<T>& turn, int row, int lane) {
+  constexpr int kHalf = kWidth / 2;
+  const std::int64_t from = std::int64_t{turn.positions[row]} * kHalf;
+  Angles<kWidth> angles;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int column = lane * 8 + i, pair = turn.halves ? column % kHalf : column / 2;
+    const bool is_first = turn.halves ? column < kHalf : column % 2 == 0;
+    angles.cosine[i] = turn.cosines[from + pair];
+    angles.sine[i] = is_first ? -turn.sines[from + pair] : turn.sines[from + pair];
+  }
+  return angles;
+}
+// The 8 columns of a head, turned and rounded as rope leaves them.
+template <int kWidth, class T>
+__device__ void load_turned(float (&to)[8], const T* head, const Angles<kWidth>& angles, bool halves, int lane) {
+  float own[8], other[8];
+  load(own, head + lane * 8);
+  load(other, head + (halves ? lane ^ kWidth / 16 : lane) * 8);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) to[i] = widened(narrowed<T>(own[i] * angles.cosine[i] + (halves ? other[i] : own[i ^ 1]) * angles.sine[i]));
+}
+
+__device__ inline uint4 as_halves(const float (&from)[8]) {
+  const auto pair = [&](int i) {
+    const __half2 two = __floats2half2_rn(from[i], from[i + 1]);
+    return reinterpret_cast<const std::uint32_t&>(two);
+  };
+  return make_uint4(pair(0), pair(2), pair(4), pair(6));
+}
+
+// A new token's 8 columns as its page has them.
+template <int kWidth, class T>
+__device__ void new_token(uint4& key, uint4& value, const Turn<T>& turn, std::int64_t head, int row, int lane) {
+  float columns[8];
+  load_turned<kWidth>(columns, turn.k + head * kWidth, angles_of<kWidth>(turn, row, lane), turn.halves, lane);
+  key = as_halves(columns);
+  load(columns, turn.v + head * kWidth + lane * 8);
+  value = as_halves(columns);
+}
+
+// A block a part of the context, a row, and up to kShared heads of a group. kWidth / 8 lanes share a key, 16 bytes each. kTurned: q, k and
+// v come as they left their products; q and k are turned here, and a block of each row and group writes the page.
+template <int kWidth, bool kTurned, class T>
+__global__ void __launch_bounds__(kSplitThreads)
+    split_kernel(Tables at, Shape4 shape, Splits splits, const std::int32_t* rows, T* out, const T* q, const __half* keys,
+                 const __half* values, [[maybe_unused]] Turn<T> turn) {
   constexpr int kLanes = kWidth / 8, kRuns = 32 / kLanes * kSplitWarps;  // runs of lanes in a block
   __shared__ float best[kRuns][kShared], totals[kRuns][kShared];
   __shared__ float sums[kRuns][kShared][kWidth];
   let_next_begin();
-  wait_for_previous();
   const int place = blockIdx.y, number = rows[place], part = blockIdx.x;
   const int group = blockIdx.z / splits.together, in_group = shape.heads / shape.groups;
   const int first_head = blockIdx.z % splits.together * kShared, heads = min(kShared, in_group - first_head);
@@ -201,22 +263,45 @@ __global__ void __launch_bounds__(kSplitThreads) split_kernel(Tables at, Shape4 
   const int begin = part * each, end = min(seen, begin + each);
   const int lane = threadIdx.x % kLanes, run = threadIdx.x / kLanes;
   const std::int64_t token_step = std::int64_t{shape.groups} * kWidth, column = group * kWidth + lane * 8;
+  // From the token `known` on they are rows of this pass, the first of them `first_new`.
+  [[maybe_unused]] const int first_new = at.bounds[row.sequence], known = row.position - (number - first_new);
+  [[maybe_unused]] Angles<kWidth> angles;
+  if constexpr (kTurned) angles = angles_of<kWidth>(turn, number, lane);
+  wait_for_previous();
 
   float query[kShared][8], sum[kShared][8] = {}, largest[kShared], total[kShared] = {};
 #pragma unroll
   for (int h = 0; h < kShared; ++h) {
     largest[h] = -INFINITY;
     const int head = group * in_group + first_head + min(h, heads - 1);
-    const T* const from = q + (std::int64_t{number} * shape.heads + head) * kWidth + lane * 8;
+    const T* const from = q + (std::int64_t{number} * shape.heads + head) * kWidth;
+    if constexpr (kTurned)
+      load_turned<kWidth>(query[h], from, angles, turn.halves, lane);
+    else
+      load(query[h], from + lane * 8);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) query[h][i] = widened(from[i]) * shape.scale;
+    for (int i = 0; i < 8; ++i) query[h][i] *= shape.scale;
   }
+  if constexpr (kTurned)
+    if (part == 0 && blockIdx.z % splits.together == 0 && run == 0) {
+      uint4 key, value;
+      new_token<kWidth>(key, value, turn, std::int64_t{number} * shape.groups + group, number, lane);
+      const std::int64_t to = place_of_token(at, row.sequence, row.position, shape.page_tokens) * token_step + column;
+      *reinterpret_cast<uint4*>(turn.keys + to) = key;
+      *reinterpret_cast<uint4*>(turn.values + to) = value;
+    }
   // All lanes of a warp go round as often: shuffles want them.
   for (int first = begin; first < end; first += kRuns * kTogether) {
     uint4 key[kTogether], value[kTogether];
 #pragma unroll
     for (int k = 0; k < kTogether; ++k) {
       const int token = min(first + run + k * kRuns, end - 1);
+      if constexpr (kTurned)
+        if (token >= known) {
+          const int new_row = first_new + token - known;
+          new_token<kWidth>(key[k], value[k], turn, std::int64_t{new_row} * shape.groups + group, new_row, lane);
+          continue;
+        }
       const std::int64_t line = place_of_token(at, row.sequence, token, shape.page_tokens) * token_step + column;
       key[k] = *reinterpret_cast<const uint4*>(keys + line);
       value[k] = *reinterpret_cast<const uint4*>(values + line);
@@ -507,6 +592,20 @@ struct Work {
   const KvPages& pages;
 };
 
+Work work_of(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
+             std::span<const std::int32_t> bounds, float scale, const RowList& list) {
+  return {.on = on,
+          .tables = upload(on, sequences, bounds),
+          .shape = {static_cast<int>(q.shape()[1]), static_cast<int>(pages.keys.shape()[2]), static_cast<int>(q.shape()[2]),
+                    static_cast<int>(pages.page_tokens()), scale},
+          .row_list = list.at,
+          .rows = list.rows,
+          .blocks = list.blocks,
+          .out = out,
+          .q = q,
+          .pages = pages};
+}
+
 template <class T, class Page>
 void run_plain(const Work& work, const std::int32_t* rows) {
   plain_kernel<T, Page><<<dim3(blocks_for(work.rows, 1), static_cast<unsigned>(work.shape.heads)), kPlainThreads,
@@ -516,8 +615,8 @@ void run_plain(const Work& work, const std::int32_t* rows) {
   check_launch();
 }
 
-template <int kWidth, class T>
-void run_splits(const Work& work, const std::int32_t* rows) {
+template <int kWidth, bool kTurned = false, class T>
+void run_splits(const Work& work, const std::int32_t* rows, const Turn<T>& turn) {
   const std::int64_t count = work.rows;
   const Shape4& shape = work.shape;
   const int together = (shape.heads / shape.groups + kShared - 1) / kShared;
@@ -525,17 +624,17 @@ void run_splits(const Work& work, const std::int32_t* rows) {
   const std::int64_t blocks = count * shape.groups * together, most = std::int64_t{work.tables.step} * shape.page_tokens / 64;
   const auto parts =
       static_cast<int>(std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(most, 1, 64)));
-  Splits splits{parts, together, nullptr, nullptr, nullptr};
+  Splits splits{.count = parts, .together = together};
   if (parts > 1) {
     const std::int64_t all = count * shape.heads * parts;
     splits.parts = work.on.cuda->scratch<float>(kParts, all * (kWidth + 2));
     splits.largest = splits.parts + all * kWidth;
     splits.total = splits.largest + all;
   }
-  start_overlapping(work.on, &split_kernel<kWidth, T>,
+  start_overlapping(work.on, &split_kernel<kWidth, kTurned, T>,
                     dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)), kSplitThreads,
                     0, work.tables, shape, splits, rows, pointer<T>(work.out), pointer<T>(work.q),
-                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)));
+                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
   if (parts > 1)
     start_overlapping(work.on, &join_kernel<kWidth, T>, dim3(blocks_for(count, 1), static_cast<unsigned>(shape.heads)), kWidth, 0, shape,
                       splits, rows, pointer<T>(work.out));
@@ -558,9 +657,9 @@ void run(const Work& work) {
   const bool f16 = work.pages.keys.type() == DType::kF16;
   if (work.rows > 0) {
     if (f16 && work.shape.width == 64)
-      run_splits<64, T>(work, rows);
+      run_splits<64>(work, rows, Turn<T>{});
     else if (f16 && work.shape.width == 128)
-      run_splits<128, T>(work, rows);
+      run_splits<128>(work, rows, Turn<T>{});
     else if (f16)
       run_plain<T, __half>(work, rows);
     else
@@ -632,22 +731,42 @@ void rope_and_store(const Backend& on, View q, View k, ConstView v, std::span<co
   });
 }
 
+bool rope_and_attend(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> positions,
+                     const RopeTable& table, const KvPages& pages, std::span<const KvSequence> sequences,
+                     std::span<const std::int32_t> bounds, float scale) {
+  require_gpu(on, {out, q, k, v, pages.keys, pages.values, table.cosine, table.sine});
+  const std::int64_t width = q.shape()[2];
+  if (pages.keys.type() != DType::kF16 || (width != 64 && width != 128)) return false;
+  const RowList list = upload_rows(on, bounds, true);
+  constexpr std::int64_t kMost = 8;  // more rows fill the card: a launch less is nothing to them, and turning costs registers
+  if (list.rows == 0 || list.rows > kMost || list.blocks > 0) return false;
+  const Work work = work_of(on, out, q, pages, sequences, bounds, scale, list);
+  const std::int32_t* const position = on.cuda->upload(kPositions, positions);
+  with_type(q.type(), [&](auto type) {
+    using T = decltype(type);
+    const Turn<T> turn{.k = pointer<T>(k),
+                       .v = pointer<T>(v),
+                       .cosines = pointer(table.cosine),
+                       .sines = pointer(table.sine),
+                       .positions = position,
+                       .halves = table.pairs == RopePairs::kHalves,
+                       .keys = pointer<__half>(pages.keys),
+                       .values = pointer<__half>(pages.values)};
+    if (width == 64)
+      run_splits<64, true>(work, list.at, turn);
+    else
+      run_splits<128, true>(work, list.at, turn);
+  });
+  return true;
+}
+
 void paged_attention(const Backend& on, View out, ConstView q, const KvPages& pages, std::span<const KvSequence> sequences,
                      std::span<const std::int32_t> bounds, float scale) {
   require_gpu(on, {out, q, pages.keys, pages.values});
   const bool tiles = pages.keys.type() == DType::kF16 && (q.shape()[2] == 64 || q.shape()[2] == 128);
   const RowList list = upload_rows(on, bounds, tiles);
   if (list.rows + list.blocks == 0) return;
-  const Work work{.on = on,
-                  .tables = upload(on, sequences, bounds),
-                  .shape = {static_cast<int>(q.shape()[1]), static_cast<int>(pages.keys.shape()[2]), static_cast<int>(q.shape()[2]),
-                            static_cast<int>(pages.page_tokens()), scale},
-                  .row_list = list.at,
-                  .rows = list.rows,
-                  .blocks = list.blocks,
-                  .out = out,
-                  .q = q,
-                  .pages = pages};
+  const Work work = work_of(on, out, q, pages, sequences, bounds, scale, list);
   with_type(q.type(), [&](auto type) { run<decltype(type)>(work); });
 }
 
