@@ -1,82 +1,46 @@
-// A thread a weight: plain, and bound by memory all the same, since the blocks' bytes come from the cache.
+// Eight neighbours a thread, stored 16 bytes at a time: bound by memory. Rows of other widths, of plain types: a thread a weight.
 #include "deskhand/ops/dequantize.h"
 
 #include "deskhand/ops/cuda/dequantize.cuh"
+#include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
 namespace {
 
-using Bytes = const std::uint8_t*;
+constexpr int kPacks = 32, kRows = 8;  // of a thread block
 
-__device__ float f16_at(Bytes at) {
-  return __half2float(__ushort_as_half(static_cast<unsigned short>(at[0] | at[1] << 8)));
-}
-
-__device__ float bf16_at(Bytes at) {
-  return __uint_as_float(static_cast<std::uint32_t>(at[0] | at[1] << 8) << 16);
-}
-
-// 4 and 5 bits a weight: the low nibbles are the first 16, the high ones the others; bit i of `fifth` belongs to weight i.
-__device__ float simple_weight(int i, float d, float m, Bytes nibbles, Bytes fifth) {
-  int q = nibbles[i % 16] >> (i / 16 * 4) & 15;
-  if (fifth) q |= (fifth[i / 8] >> (i % 8) & 1) << 4;
-  return d * static_cast<float>(q) + m;
-}
-
-__device__ float k_weight(int i, Bytes block, Bytes fifth, Bytes nibbles) {
-  const int sub = i / 32, l = i % 32;
-  const Bytes packed = block + 4;
-  int scale = 0, minimum = 0;
-  if (sub < 4) {
-    scale = packed[sub] & 63;
-    minimum = packed[sub + 4] & 63;
-  } else {
-    scale = (packed[sub + 4] & 15) | (packed[sub - 4] >> 6) << 4;
-    minimum = (packed[sub + 4] >> 4) | (packed[sub] >> 6) << 4;
-  }
-  int q = nibbles[sub / 2 * 32 + l] >> (sub % 2 * 4) & 15;
-  if (fifth) q |= (fifth[l] >> sub & 1) << 4;
-  return f16_at(block) * static_cast<float>(scale) * static_cast<float>(q) - f16_at(block + 2) * static_cast<float>(minimum);
-}
-
-__device__ float q6_k_weight(int i, Bytes block) {
-  const int half = i / 128, run = i % 128 / 32, l = i % 32;
-  const int low = block[half * 64 + run % 2 * 32 + l] >> (run / 2 * 4) & 15, high = block[128 + half * 32 + l] >> (run * 2) & 3;
-  return f16_at(block + 208) * static_cast<float>(static_cast<std::int8_t>(block[192 + i / 16])) *
-         static_cast<float>((low | high << 4) - 32);
-}
-
-template <DType type>
-__device__ float weight_of(int i, Bytes block) {
-  if constexpr (type == DType::kF32) return *reinterpret_cast<const float*>(block);
-  if constexpr (type == DType::kF16) return f16_at(block);
-  if constexpr (type == DType::kBF16) return bf16_at(block);
-  if constexpr (type == DType::kQ4_0) return simple_weight(i, f16_at(block), -8 * f16_at(block), block + 2, nullptr);
-  if constexpr (type == DType::kQ4_1) return simple_weight(i, f16_at(block), f16_at(block + 2), block + 4, nullptr);
-  if constexpr (type == DType::kQ5_0) return simple_weight(i, f16_at(block), -16 * f16_at(block), block + 6, block + 2);
-  if constexpr (type == DType::kQ5_1) return simple_weight(i, f16_at(block), f16_at(block + 2), block + 8, block + 4);
-  if constexpr (type == DType::kQ8_0) return f16_at(block) * static_cast<float>(static_cast<std::int8_t>(block[2 + i]));
-  if constexpr (type == DType::kQ4_K) return k_weight(i, block, nullptr, block + 16);
-  if constexpr (type == DType::kQ5_K) return k_weight(i, block, block + 16, block + 48);
-  if constexpr (type == DType::kQ6_K) return q6_k_weight(i, block);
-  return 0;
-}
-
-__device__ void store(float* to, float value) {
-  *to = value;
-}
-__device__ void store(__nv_bfloat16* to, float value) {
-  *to = __float2bfloat16_rn(value);
+// width: a multiple of 8. Row i of out: row index[i] of what begins at `from`, or row i.
+template <DType type, class T>
+__global__ void __launch_bounds__(kPacks* kRows)
+    widen_kernel(T* out, Bytes from, const std::int32_t* index, std::int64_t rows, std::int64_t width, std::int64_t step) {
+  const std::int64_t row = std::int64_t{blockIdx.x} * kRows + threadIdx.y, column = (blockIdx.y * kPacks + threadIdx.x) * kEight;
+  if (row >= rows || column >= width) return;
+  float weights[kEight];
+  weights_of<type>(weights, static_cast<int>(column % kBlockWeights<type>),
+                   from + (index ? index[row] : row) * step + column / kBlockWeights<type> * kBlockBytes<type>);
+  store(out + row * width + column, weights);
 }
 
 template <DType type, class T>
 void widen_type(const Backend& on, T* out, ConstView in, std::int64_t rows, const std::int32_t* index) {
-  const std::int64_t width = in.shape().last(), elements = block_elements(type), bytes = block_bytes(type), step = row_bytes(type, width);
-  for_each(on, rows * width, [out, from = pointer<std::uint8_t>(in), index, width, elements, bytes, step] __device__(std::int64_t at) {
-    const std::int64_t row = at / width, column = at % width;
-    const Bytes block = from + (index ? index[row] : row) * step + column / elements * bytes;
-    store(out + at, weight_of<type>(static_cast<int>(column % elements), block));
-  });
+  DESKHAND_ASSERT(kBlockWeights<type> == block_elements(type) && kBlockBytes<type> == block_bytes(type), "blocks as tensors have them");
+  const std::int64_t width = in.shape().last(), step = row_bytes(type, width);
+  if (rows == 0 || width == 0) return;
+  const auto* const from = pointer<std::uint8_t>(in);
+  constexpr bool kIsPlain = kBlockWeights<type> == 1;
+  if (!kIsPlain || (width % kEight == 0 && is_aligned(out) && is_aligned(from))) {
+    constexpr std::uintptr_t kAlign = 8;
+    DESKHAND_ASSERT(is_aligned(out) && (kBlockBytes<type> % kAlign != 0 || reinterpret_cast<std::uintptr_t>(from) % kAlign == 0),
+                    "blocks where a tensor's are");
+    const dim3 blocks(blocks_for(rows, kRows), blocks_for(width, kPacks * kEight));
+    widen_kernel<type><<<blocks, dim3(kPacks, kRows), 0, stream(on)>>>(out, from, index, rows, width, step);
+    return check_launch();
+  }
+  if constexpr (kIsPlain)
+    for_each(on, rows * width, [out, from, index, width, step] __device__(std::int64_t at) {
+      const std::int64_t row = index ? index[at / width] : at / width;
+      out[at] = narrowed<T>(plain_weight<type>(from + row * step + at % width * kBlockBytes<type>));
+    });
 }
 
 }  // namespace

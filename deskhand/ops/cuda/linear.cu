@@ -15,6 +15,7 @@ namespace deskhand::cuda {
 namespace {
 
 constexpr std::int64_t kPanelBytes = 64ll << 20;
+constexpr std::int64_t kPanelRows = 256;  // panels of several such, where there are as many: the products' tiles are as high
 
 bool in_bf16(const Backend& on, DType activations, DType weight) {
   return activations == DType::kBF16 || on.compute == Compute::kBF16 || (on.compute != Compute::kF32 && weight != DType::kF32);
@@ -33,6 +34,15 @@ Matrix inputs(const Backend& on, ConstView x, bool bf16) {
   return {rounded, Product::Type::kBF16};
 }
 
+// Rows of a panel: as few panels as kPanelBytes allows, all of about one size.
+std::int64_t panel_rows(std::int64_t rows, std::int64_t row_bytes) {
+  const std::int64_t most =
+      std::clamp<std::int64_t>(kPanelBytes / std::max<std::int64_t>(row_bytes, 1), 1, std::max<std::int64_t>(rows, 1));
+  const std::int64_t panels = (rows + most - 1) / most, even = (rows + panels - 1) / std::max<std::int64_t>(panels, 1);
+  const std::int64_t rounded = (even + kPanelRows - 1) / kPanelRows * kPanelRows;
+  return rounded <= most ? rounded : most;
+}
+
 // Calls work(first row, rows, panel) for the rows of `weight`, as they lie where the type fits.
 template <class Work>
 void for_panels(const Backend& on, ConstView weight, bool bf16, const Work& work) {
@@ -40,8 +50,7 @@ void for_panels(const Backend& on, ConstView weight, bool bf16, const Work& work
   const Product::Type type = bf16 ? Product::Type::kBF16 : Product::Type::kF32;
   if (weight.type() == (bf16 ? DType::kBF16 : DType::kF32)) return work(0, rows, Matrix{weight.data(), type});
   const std::int64_t size = bf16 ? sizeof(__nv_bfloat16) : sizeof(float);
-  const std::int64_t most =
-      std::clamp<std::int64_t>(kPanelBytes / std::max<std::int64_t>(width * size, 1), 1, std::max<std::int64_t>(rows, 1));
+  const std::int64_t most = panel_rows(rows, width * size);
   std::byte* const panel = on.cuda->scratch(kWeights, most * width * size);
   for (std::int64_t first = 0; first < rows; first += most) {
     const std::int64_t count = std::min(most, rows - first);

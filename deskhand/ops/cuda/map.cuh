@@ -50,12 +50,39 @@ __device__ void load(float (&to)[kCount], const T* from) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) to[i] = widened(in.values[i]);
 }
+// In assembly, since the compiler may take a store of 16 bytes apart.
+__device__ inline void store_words(void* to, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+  asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+__device__ inline void store_words(void* to, std::uint32_t a, std::uint32_t b) {
+  asm volatile("st.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(a), "r"(b) : "memory");
+}
+
 template <int kCount, class T>
 __device__ void store(T* to, const float (&from)[kCount]) {
-  Elements<T, kCount> out;
+  constexpr int kSize = static_cast<int>(sizeof(T)) * kCount, kWords = kSize / 4;
+  if constexpr (kWords % 2 != 0 || kSize < 8) {
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) out.values[i] = narrowed<T>(from[i]);
-  *reinterpret_cast<Elements<T, kCount>*>(to) = out;
+    for (int i = 0; i < kCount; ++i) to[i] = narrowed<T>(from[i]);
+  } else {
+    std::uint32_t words[kWords];
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) {
+      if constexpr (std::is_same_v<T, float>) {
+        words[i] = __float_as_uint(from[i]);
+      } else {
+        const __nv_bfloat162 pair = __floats2bfloat162_rn(from[2 * i], from[2 * i + 1]);
+        words[i] = reinterpret_cast<const std::uint32_t&>(pair);
+      }
+    }
+    auto* const at = reinterpret_cast<std::uint32_t*>(to);
+    if constexpr (kWords == 2) {
+      store_words(at, words[0], words[1]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kWords; i += 4) store_words(at + i, words[i], words[i + 1], words[i + 2], words[i + 3]);
+    }
+  }
 }
 
 template <class T, int kCount>

@@ -187,6 +187,18 @@ TEST_CASE("every type of weights is widened on the GPU as by the reference, and 
     embed(plain(), rows, tokens, in);
     embed(at->on, rows_there, tokens, in_there);
     CHECK(at->difference(rows_there, rows) < 3e-7);
+    Tensor narrow = at->up(as_bf16(random_tensor(in.shape(), 99, 1e6f)));
+    dequantize(at->on, narrow, in_there);
+    const Tensor back = as_f32(at->context.to_host(narrow));
+    for (std::size_t i = 0; i < wanted.floats().size(); ++i)
+      if (!(std::abs(back.floats()[i] - wanted.floats()[i]) <= std::abs(wanted.floats()[i]) / 256 + 1e-6))
+        FAIL_CHECK("element ", i, ": ", back.floats()[i], " instead of ", wanted.floats()[i]);
+    if (is_quantised(type)) continue;
+    const Tensor odd = random_weights(type, {5, 77}, 2), odd_there = at->up(odd);  // rows that do not begin on 16 bytes
+    Tensor odd_wanted(DType::kF32, odd.shape()), odd_found = at->empty(odd.shape());
+    reference::dequantize(odd_wanted, odd);
+    dequantize(at->on, odd_found, odd_there);
+    CHECK(at->difference(odd_found, odd_wanted) == 0);
   }
 }
 
