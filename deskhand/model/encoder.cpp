@@ -8,6 +8,7 @@
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/gelu.h"
 #include "deskhand/ops/layer_norm.h"
+#include "deskhand/ops/linear.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/quantize.h"
 #include "deskhand/tensor/cuda/context.h"
@@ -27,10 +28,8 @@ View first(Tensor& buffer, std::int64_t rows) {
 EncoderBuffers::EncoderBuffers(const EncoderConfig& c, std::int64_t tokens, Placement at)
     : x(at.make({tokens, c.width})),
       delta(at.make({tokens, c.width})),
-      q(at.make({tokens, c.heads, c.width / c.heads})),
-      k(at.make(q.shape())),
-      v(at.make(q.shape())),
-      attended(at.make(q.shape())),
+      qkv(at.make({3 * tokens, c.heads, c.width / c.heads})),
+      attended(at.make({tokens, c.heads, c.width / c.heads})),
       widened(at.make({tokens, c.feed_forward})),
       positions(static_cast<std::size_t>(tokens)) {}
 
@@ -89,24 +88,28 @@ ConstView Encoder::token_vectors(const Backend& on, EncoderBuffers& buffers, std
   const View x = buffers.x.view().rows(0, rows);
   if (rows == 0) return x;
 
-  const View delta = first(buffers.delta, rows), widened = first(buffers.widened, rows);
-  const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows); };
-  const auto norm = [&](ConstView residual, ConstView weight, ConstView bias) {
-    layer_norm(on, x, x, residual, {weight, bias, config_.norm_epsilon});
+  const View delta = first(buffers.delta, rows), attended = first(buffers.attended, rows), widened = first(buffers.widened, rows);
+  const std::int64_t room = buffers.attended.shape()[0];
+  const View heads = buffers.attended.view().rows(0, rows), q = buffers.qkv.view().rows(0, rows), k = buffers.qkv.view().rows(room, rows),
+             v = buffers.qkv.view().rows(2 * room, rows);
+  const auto flat = [&](View of) { return of.reshaped({rows, config_.width}); };
+  const auto norm = [&](ConstView bias, ConstView weight, ConstView norm_bias) {
+    layer_norm(on, x, x, {delta, bias}, {weight, norm_bias, config_.norm_epsilon});
   };
   deskhand::embed(on, x, tokens, weights_.words);
   deskhand::embed(on, delta, std::span(buffers.positions).first(tokens.size()), weights_.positions);
-  norm(delta, weights_.norm_weight, weights_.norm_bias);
+  norm({}, weights_.norm_weight, weights_.norm_bias);
   for (const EncoderLayer& layer : weights_.layers) {
-    const LinearCall qkv[] = {{&layer.q, first(buffers.q, rows)}, {&layer.k, first(buffers.k, rows)}, {&layer.v, first(buffers.v, rows)}};
+    const LinearCall qkv[] = {{&layer.q, flat(q)}, {&layer.k, flat(k)}, {&layer.v, flat(v)}};
     apply(on, qkv, x);
-    attention(on, heads(buffers.attended), heads(buffers.q), heads(buffers.k), heads(buffers.v), bounds, {.causal = false});
-    apply(on, layer.attention_out, delta, first(buffers.attended, rows));
-    norm(delta, layer.attention_norm_weight, layer.attention_norm_bias);
-    apply(on, layer.up, widened, x);
-    gelu(on, widened, widened);
-    apply(on, layer.down, delta, widened);
-    norm(delta, layer.feed_forward_norm_weight, layer.feed_forward_norm_bias);
+    attention(on, heads, q, k, v, bounds, {.causal = false});
+    // The other biases are added by what reads the products.
+    linear(on, delta, attended, layer.attention_out.weight);
+    norm(layer.attention_out.bias, layer.attention_norm_weight, layer.attention_norm_bias);
+    linear(on, widened, x, layer.up.weight);
+    gelu(on, widened, widened, layer.up.bias);
+    linear(on, delta, widened, layer.down.weight);
+    norm(layer.down.bias, layer.feed_forward_norm_weight, layer.feed_forward_norm_bias);
   }
   return x;
 }

@@ -14,8 +14,8 @@ namespace deskhand {
 // All that a pass writes besides its result; made once for the largest one.
 struct EncoderBuffers {
   EncoderBuffers(const EncoderConfig& config, std::int64_t tokens, Placement at = {});
-  Tensor x, delta;  // (N, C)     the stream; what is added to it
-  Tensor q, k, v;   // (N, H, D)
+  Tensor x, delta;  // (N, C)       the stream; what is added to it
+  Tensor qkv;       // (3 N, H, D)  q, k and v, one behind the other
   Tensor attended;  // (N, H, D)
   Tensor widened;   // (N, F)
   std::vector<std::int32_t> positions;

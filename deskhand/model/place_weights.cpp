@@ -1,6 +1,7 @@
 #include "deskhand/model/place_weights.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace deskhand {
@@ -31,6 +32,36 @@ class Mover {
   std::map<const std::byte*, ConstView> moved_;
 };
 
+bool is_to_be_rounded(ConstView weight, Placement at) {
+  return at.type == DType::kBF16 && weight.type() == DType::kF32 && weight.device() == Device::kCpu;
+}
+
+Tensor rounded(ConstView weight) {
+  Tensor narrow(DType::kBF16, weight.shape());
+  const auto from = weight.floats();
+  std::transform(from.begin(), from.end(), narrow.view().as<std::uint16_t>().begin(), to_bf16);
+  return narrow;
+}
+
+// Weights of one shape and type, one behind the other on the GPU, so that the products of all three are one launch.
+void put_side_by_side(const std::array<Linear*, 3>& layers, Placement at, std::vector<Tensor>& owned) {
+  const ConstView first = layers[0]->weight;
+  for (const Linear* layer : layers)
+    if (layer->weight.shape() != first.shape() || layer->weight.type() != first.type() || layer->weight.device() != first.device()) return;
+  const bool rounds = is_to_be_rounded(first, at);
+  const std::int64_t rows = first.shape()[0];
+  const View all = owned.emplace_back(rounds ? DType::kBF16 : first.type(), Shape{3 * rows, first.shape()[1]}, at.device).view();
+  for (std::int64_t i = 0; i < 3; ++i) {
+    ConstView& weight = layers[static_cast<std::size_t>(i)]->weight;
+    const View part = all.rows(i * rows, rows);
+    if (rounds)
+      copy_bytes(part, rounded(weight));
+    else
+      copy_bytes(part, weight);
+    weight = part;
+  }
+}
+
 }  // namespace
 
 EncoderWeights placed(const EncoderWeights& weights, Placement at) {
@@ -41,13 +72,7 @@ EncoderWeights placed(const EncoderWeights& weights, Placement at) {
                        .unused = weights.unused};
   Mover mover(at.device, there.owned);
   const auto move = [&](Linear& linear) {
-    if (at.type == DType::kBF16 && linear.weight.type() == DType::kF32 && linear.weight.device() == Device::kCpu) {
-      Tensor narrow(DType::kBF16, linear.weight.shape());
-      const auto from = linear.weight.floats();
-      const auto to = narrow.view().as<std::uint16_t>();
-      std::transform(from.begin(), from.end(), to.begin(), to_bf16);
-      linear.weight = there.owned.emplace_back(narrow.copy_to(at.device)).view();
-    }
+    if (is_to_be_rounded(linear.weight, at)) linear.weight = there.owned.emplace_back(rounded(linear.weight).copy_to(at.device)).view();
     mover.move(linear);
   };
   mover.move(there.words);
@@ -55,6 +80,7 @@ EncoderWeights placed(const EncoderWeights& weights, Placement at) {
   mover.move(there.norm_weight);
   mover.move(there.norm_bias);
   for (EncoderLayer& layer : there.layers) {
+    if (at.device != Device::kCpu) put_side_by_side({&layer.q, &layer.k, &layer.v}, at, there.owned);
     for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.up, &layer.down}) move(*linear);
     for (ConstView* part :
          {&layer.attention_norm_weight, &layer.attention_norm_bias, &layer.feed_forward_norm_weight, &layer.feed_forward_norm_bias})

@@ -1,5 +1,5 @@
-// out = (x + residual - mean) / sqrt(variance + epsilon) * weight + bias, a row at a time (Ba et al., 2016). x, residual, out (N, C)
-// activations of one type; weight, bias (C) f32; residual may be empty. out may be x.
+// out = (y - mean) / sqrt(variance + epsilon) * weight + bias of y = x + residual, a row at a time (Ba et al., 2016). x, out (N, C)
+// activations of one type; weight, bias (C) f32. out may be x.
 #pragma once
 #include "deskhand/ops/backend.h"
 
@@ -10,16 +10,22 @@ struct LayerNormWeights {
   float epsilon = 1e-12f;
 };
 
-void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
+// What is added to x first: the output of a layer and, where its product left it out, that layer's bias. Each may be empty.
+struct Residual {
+  ConstView rows;  // (N, C), of x's type
+  ConstView bias;  // (C) f32
+};
+
+void layer_norm(const Backend& on, View out, ConstView x, const Residual& residual, const LayerNormWeights& norm);
 
 namespace reference {
-void layer_norm(View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
+void layer_norm(View out, ConstView x, const Residual& residual, const LayerNormWeights& norm);
 }
 namespace cpu {
-void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
+void layer_norm(const Backend& on, View out, ConstView x, const Residual& residual, const LayerNormWeights& norm);
 }
 namespace cuda {
-void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm);
+void layer_norm(const Backend& on, View out, ConstView x, const Residual& residual, const LayerNormWeights& norm);
 }
 
 }  // namespace deskhand

@@ -64,7 +64,9 @@ TEST_CASE("swiglu agrees with the reference, far from zero too") {
 TEST_CASE("gelu agrees with the reference, far from zero too") {
   for (const Shape shape : kShapes) {
     const Tensor x = random_tensor(shape, 1, 3);
+    const Tensor bias = random_tensor({shape[1]}, 2);
     compare(shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x); });
+    compare(shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x, bias); });
   }
 }
 
@@ -163,12 +165,12 @@ TEST_CASE("rms_norm agrees with the reference and gives the same rstd") {
   }
 }
 
-TEST_CASE("layer_norm agrees with the reference with and without a residual") {
+TEST_CASE("layer_norm agrees with the reference with and without a residual and its bias") {
   for (const Shape shape : kShapes) {
     const Tensor x = random_tensor(shape, 1), residual = random_tensor(shape, 4), weight = random_tensor({shape[1]}, 2),
-                 bias = random_tensor({shape[1]}, 3);
-    compare(shape, 5e-6, [&](const Backend& on, View out) { layer_norm(on, out, x, residual, {weight, bias, 1e-5f}); });
-    compare(shape, 5e-6, [&](const Backend& on, View out) { layer_norm(on, out, x, {}, {weight, bias, 1e-5f}); });
+                 bias = random_tensor({shape[1]}, 3), shift = random_tensor({shape[1]}, 5);
+    for (const Residual& added : {Residual{residual, {}}, Residual{}, Residual{residual, shift}, Residual{{}, shift}})
+      compare(shape, 5e-6, [&](const Backend& on, View out) { layer_norm(on, out, x, added, {weight, bias, 1e-5f}); });
   }
 }
 

@@ -28,13 +28,19 @@ hn::Vec<D> gelu_of(D d, hn::Vec<D> x) {
   return hn::Mul(half, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 2.0f), tail)));
 }
 
-void gelu_run(float* out, const float* x, std::size_t count) {
+// bias: of these elements, or null.
+void gelu_run(float* out, const float* x, const float* bias, std::size_t count) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(gelu_of(d, hn::LoadU(d, x + i)), d, out + i);
+  const auto at = [&](auto tag, std::size_t first) {
+    auto v = hn::LoadU(tag, x + first);
+    if (bias) v = hn::Add(v, hn::LoadU(tag, bias + first));
+    hn::StoreU(gelu_of(tag, v), tag, out + first);
+  };
+  for (; i + lanes <= count; i += lanes) at(d, i);
   const hn::CappedTag<float, 1> one;
-  for (; i < count; ++i) hn::StoreU(gelu_of(one, hn::LoadU(one, x + i)), one, out + i);
+  for (; i < count; ++i) at(one, i);
 }
 
 }  // namespace deskhand::cpu::HWY_NAMESPACE
@@ -43,9 +49,17 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace deskhand::cpu {
 
-void gelu(const Backend& on, View out, ConstView x) {
-  split(on, out.shape().elements(), 8192, [&](std::int64_t begin, std::int64_t end, int) {
-    DESKHAND_CHOOSE(on, gelu_run)(out.floats().data() + begin, x.floats().data() + begin, static_cast<std::size_t>(end - begin));
+void gelu(const Backend& on, View out, ConstView x, ConstView bias) {
+  constexpr std::int64_t kGrain = 8192;
+  const auto run = DESKHAND_CHOOSE(on, gelu_run);
+  const std::int64_t width = x.shape().last();
+  const auto part = [&](const float* added, std::int64_t begin, std::int64_t end) {
+    run(out.floats().data() + begin, x.floats().data() + begin, added, static_cast<std::size_t>(end - begin));
+  };
+  if (bias.empty())
+    return split(on, out.shape().elements(), kGrain, [&](std::int64_t begin, std::int64_t end, int) { part(nullptr, begin, end); });
+  split(on, x.shape().rows(), std::max<std::int64_t>(1, kGrain / width), [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t row = begin; row < end; ++row) part(bias.floats().data(), row * width, (row + 1) * width);
   });
 }
 

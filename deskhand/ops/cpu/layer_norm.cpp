@@ -15,8 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace deskhand::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void layer_norm_row(float* out, const float* x, const float* residual, const float* weight, const float* bias, std::size_t width,
-                    float epsilon) {
+// residual, shift: rows that are added to x, or null.
+void layer_norm_row(float* out, const float* x, const float* residual, const float* shift, const float* weight, const float* bias,
+                    std::size_t width, float epsilon) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
   auto total = hn::Zero(d);
@@ -25,10 +26,11 @@ void layer_norm_row(float* out, const float* x, const float* residual, const flo
   for (; i + lanes <= width; i += lanes) {
     auto v = hn::LoadU(d, x + i);
     if (residual) v = hn::Add(v, hn::LoadU(d, residual + i));
+    if (shift) v = hn::Add(v, hn::LoadU(d, shift + i));
     hn::StoreU(v, d, out + i);
     total = hn::Add(total, v);
   }
-  for (; i < width; ++i) rest += out[i] = x[i] + (residual ? residual[i] : 0);
+  for (; i < width; ++i) rest += out[i] = x[i] + (residual ? residual[i] : 0) + (shift ? shift[i] : 0);
   const float mean = (hn::GetLane(hn::SumOfLanes(d, total)) + rest) / static_cast<float>(width);
   const auto centre = hn::Set(d, mean);
   auto squares = hn::Zero(d);
@@ -54,13 +56,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace deskhand::cpu {
 
-void layer_norm(const Backend& on, View out, ConstView x, ConstView residual, const LayerNormWeights& norm) {
+void layer_norm(const Backend& on, View out, ConstView x, const Residual& residual, const LayerNormWeights& norm) {
   const std::int64_t width = x.shape().last();
   const auto row_kernel = DESKHAND_CHOOSE(on, layer_norm_row);
   split(on, x.shape().rows(), grain_of_rows(width), [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t at = begin * width; at < end * width; at += width)
-      row_kernel(out.floats().data() + at, x.floats().data() + at, residual.empty() ? nullptr : residual.floats().data() + at,
-                 norm.weight.floats().data(), norm.bias.floats().data(), static_cast<std::size_t>(width), norm.epsilon);
+      row_kernel(out.floats().data() + at, x.floats().data() + at, residual.rows.empty() ? nullptr : residual.rows.floats().data() + at,
+                 residual.bias.empty() ? nullptr : residual.bias.floats().data(), norm.weight.floats().data(), norm.bias.floats().data(),
+                 static_cast<std::size_t>(width), norm.epsilon);
   });
 }
 

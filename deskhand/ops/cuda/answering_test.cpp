@@ -294,9 +294,10 @@ TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the ref
     const Tensor weight = random_tensor({shape[1]}, 2), bias = random_tensor({shape[1]}, 3);
     const Tensor x_there = at->up(as_bf16(x)), residual_there = at->up(as_bf16(residual)), weight_there = at->up(weight),
                  bias_there = at->up(bias);
+    const Tensor shift = random_tensor({shape[1]}, 5), shift_there = at->up(shift);
     Tensor wanted(DType::kF32, shape), found = at->up(as_bf16(x));
-    layer_norm(plain(), wanted, x, residual, {weight, bias, 1e-5f});
-    layer_norm(at->on, found, found, residual_there, {weight_there, bias_there, 1e-5f});
+    layer_norm(plain(), wanted, x, {residual, shift}, {weight, bias, 1e-5f});
+    layer_norm(at->on, found, found, {residual_there, shift_there}, {weight_there, bias_there, 1e-5f});
     INFO("shape ", shape.text());
     CHECK(difference(*at, found, wanted) < 4e-3);
     const std::int32_t bounds[] = {0, static_cast<std::int32_t>(shape[0])};

@@ -11,6 +11,7 @@
 #include "deskhand/ops/dequantize.h"
 #include "deskhand/ops/dropout.h"
 #include "deskhand/ops/embed.h"
+#include "deskhand/ops/fused.h"
 #include "deskhand/ops/gather.h"
 #include "deskhand/ops/gelu.h"
 #include "deskhand/ops/head_loss.h"
@@ -65,6 +66,11 @@ TEST_CASE("in bf16 add, gelu, swiglu and its backward round once") {
     check_close(*at, found, wanted);
     gelu(plain(), wanted, a.here);
     gelu(at->on, found, a.there);
+    check_close(*at, found, wanted, 1e-6);
+    const Tensor bias = random_tensor({shape[1]}, 4), bias_there = at->up(bias);
+    found = a.there.copy();
+    gelu(plain(), wanted, a.here, bias);
+    gelu(at->on, found, found, bias_there);
     check_close(*at, found, wanted, 1e-6);
     swiglu(plain(), wanted, a.here, b.here);
     swiglu(at->on, found, a.there, b.there);
@@ -183,6 +189,42 @@ TEST_CASE("in bf16 linear and its backward agree with the reference for every ty
       linear_backward_bias(at->on, d_bias_there, d_out.there);
       CHECK(at->difference(d_weight_there, d_weight) < 1e-5);
       CHECK(at->difference(d_bias_there, d_bias) < 1e-5);
+    }
+}
+
+// k and v, or gate and up: of up to 128 tokens they are one launch where they lie equally far apart.
+TEST_CASE("in bf16 layers of one input are what each is alone, with and without biases, and a product is added where it is asked to be") {
+  const auto at = gpu();
+  if (!at) return;
+  constexpr std::int64_t kInputs = 264, kOutputs = 72;
+  for (const std::int64_t tokens : {9, 64, 128, 129})
+    for (const bool biased : {false, true}) {
+      const Twin x(*at, {tokens, kInputs}, 1), weights(*at, {3 * kOutputs, kInputs}, 2), before(*at, {tokens, kOutputs}, 3);
+      const Tensor biases = random_tensor({3, kOutputs}, 4), biases_there = at->up(biases);
+      Tensor wanted(DType::kF32, {3 * tokens, kOutputs}), found = poison(*at, wanted.shape());
+      const auto parts = [&](View out, ConstView of, ConstView bias) {
+        std::vector<LinearPart> made;
+        for (const std::int64_t i : {0, 1, 2})
+          made.push_back({out.rows(i * tokens, tokens), of.rows(i * kOutputs, kOutputs), biased ? bias.rows(i, 1) : ConstView()});
+        return made;
+      };
+      INFO("tokens ", tokens, ", biased ", biased);
+      linear(plain(), parts(wanted, weights.here, biases), x.here);
+      linear(at->on, parts(found, weights.there, biases_there), x.there);
+      check_close(*at, found, wanted, kStep / 2);
+      // Farther apart the second time than the first: not one launch.
+      found = poison(*at, wanted.shape());
+      std::vector<LinearPart> uneven = parts(found, weights.there, biases_there);
+      std::swap(uneven[1].weight, uneven[2].weight);
+      std::swap(uneven[1].bias, uneven[2].bias);
+      std::swap(uneven[1].out, uneven[2].out);
+      linear(at->on, uneven, x.there);
+      check_close(*at, found, wanted, kStep / 2);
+      Tensor sum = before.here.copy(), sum_there = before.there.copy(), room = poison(*at, sum.shape());
+      Tensor room_here(DType::kF32, sum.shape());
+      linear_add(plain(), sum, x.here, weights.here.view().rows(0, kOutputs), room_here);
+      linear_add(at->on, sum_there, x.there, weights.there.view().rows(0, kOutputs), room);
+      check_close(*at, sum_there, sum, kStep);  // the product may be rounded before it is added
     }
 }
 

@@ -1,7 +1,7 @@
 #include "deskhand/ops/fused.h"
 
 #include "deskhand/ops/cuda/few_rows.h"
-#include "deskhand/ops/cuda/launch.cuh"
+#include "deskhand/ops/cuda/multiply.h"
 
 namespace deskhand::cuda {
 
@@ -20,8 +20,10 @@ bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, con
 
 bool linear_add(const Backend& on, View x, ConstView in, ConstView weight) {
   const LinearPart part{x, weight, {}};
-  if (!are_few_rows({&part, 1}, in)) return false;
-  few_rows(on, {&part, 1}, in, {.then = FewRows::Then::kAdd});
+  if (are_few_rows({&part, 1}, in))
+    few_rows(on, {&part, 1}, in, {.then = FewRows::Then::kAdd});
+  else
+    add_linear(on, x, in, weight);
   return true;
 }
 

@@ -26,6 +26,9 @@ struct Product {
   float scale = 1;
   bool add = false;            // to c, or to `plus`: c = plus + scale a b
   const void* plus = nullptr;  // of c's type and step
+  const void* bias = nullptr;  // bf16 (columns), of bf16 factors and result: added to each row
+  // Several products of one a, as far apart in b, c and the bias, in elements; added to nothing.
+  std::int64_t count = 1, b_apart = 0, c_apart = 0, bias_apart = 0;
   // e4m3 alone, with b turned and a not: f32 for each of a's rows and each of c's columns, which the product is multiplied by; or neither.
   const float *a_scales = nullptr, *b_scales = nullptr;
 };
@@ -43,6 +46,9 @@ bool has_row_scales(const Backend& on);
 // d_x (N, I) = d_out (N, O) weight, or added to: linear_backward_input of rows that lie `step` elements apart. type: d_out's, bf16 where
 // products with this weight are in bf16.
 void multiply_by_weight(const Backend& on, View d_x, const void* d_out, DType type, std::int64_t step, ConstView weight, Into into);
+
+// x (N, O) += in (N, I) weight^T.
+void add_linear(const Backend& on, View x, ConstView in, ConstView weight);
 
 // out (N, O) += bias (O), as a pass.
 void add_bias(const Backend& on, View out, ConstView bias);

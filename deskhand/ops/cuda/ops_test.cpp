@@ -69,6 +69,7 @@ TEST_CASE("add, swiglu, gelu and log_softmax agree with the reference on the GPU
   for (const Shape shape : kShapes) {
     const Tensor a = random_tensor(shape, 1, 30), b = random_tensor(shape, 2), x = random_tensor(shape, 3, 3);
     const Tensor a_there = at->up(a), b_there = at->up(b), x_there = at->up(x);
+    const Tensor bias = random_tensor({shape[1]}, 4), bias_there = at->up(bias);
     compare(
         *at, shape, 0, [&](const Backend& on, View out) { add(on, out, a, b); },
         [&](const Backend& on, View out) { add(on, out, a_there, b_there); });
@@ -78,6 +79,9 @@ TEST_CASE("add, swiglu, gelu and log_softmax agree with the reference on the GPU
     compare(
         *at, shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x); },
         [&](const Backend& on, View out) { gelu(on, out, x_there); });
+    compare(
+        *at, shape, 1e-6, [&](const Backend& on, View out) { gelu(on, out, x, bias); },
+        [&](const Backend& on, View out) { gelu(on, out, x_there, bias_there); });
     compare(
         *at, shape, 1e-6, [&](const Backend& on, View out) { log_softmax(on, out, a); },
         [&](const Backend& on, View out) { log_softmax(on, out, a_there); });
@@ -89,16 +93,20 @@ TEST_CASE("layer_norm and mean_pool_unit agree with the reference on the GPU") {
   if (!at) return;
   for (const Shape shape : kShapes) {
     const Tensor x = random_tensor(shape, 1), residual = random_tensor(shape, 4), weight = random_tensor({shape[1]}, 2),
-                 bias = random_tensor({shape[1]}, 3);
-    const Tensor x_there = at->up(x), residual_there = at->up(residual), weight_there = at->up(weight), bias_there = at->up(bias);
-    for (const bool adds : {true, false})
+                 bias = random_tensor({shape[1]}, 3), shift = random_tensor({shape[1]}, 5);
+    const Tensor x_there = at->up(x), residual_there = at->up(residual), weight_there = at->up(weight), bias_there = at->up(bias),
+                 shift_there = at->up(shift);
+    for (const auto& [added, added_there] : {std::pair(Residual{residual, {}}, Residual{residual_there, {}}),
+                                             {Residual{}, Residual{}},
+                                             {Residual{residual, shift}, Residual{residual_there, shift_there}},
+                                             {Residual{{}, shift}, Residual{{}, shift_there}}})
       compare(
           *at, shape, 5e-6,
           [&](const Backend& on, View out) {
-            layer_norm(on, out, x, adds ? residual.view() : ConstView(), {weight, bias, 1e-5f});
+            layer_norm(on, out, x, added, {weight, bias, 1e-5f});
           },
           [&](const Backend& on, View out) {
-            layer_norm(on, out, x_there, adds ? residual_there.view() : ConstView(), {weight_there, bias_there, 1e-5f});
+            layer_norm(on, out, x_there, added_there, {weight_there, bias_there, 1e-5f});
           });
   }
   const Tensor x = random_tensor({20, 37}, 1), x_there = at->up(x);
