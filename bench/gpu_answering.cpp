@@ -1,7 +1,8 @@
 // gpu_answering TYPE [LAYERS]: a model of Llama-3.1-8B's shape with random weights of TYPE (bf16, q8_0, q4_0, q4_k, ...), made on the GPU.
-// A prompt of 2048 tokens, one sequence generated behind it, of plain types 64 tickets of 700 + 128 tokens, each with its own prompt;
-// greedy, without grammar. gpu_answering minilm: texts of 160 tokens through an encoder of all-MiniLM-L6-v2's shape, 256 at a time. One
-// JSON object.
+// A prompt of 2048 tokens, one sequence generated behind it, 64 tickets of 700 + 128 tokens: each with its own prompt, and with prompts
+// whose first 256 tokens are the same, as a desk's are (instruction and labels), so that they are read once and their pages shared. Greedy,
+// without grammar: every token costs a step. gpu_answering minilm: texts of 160 tokens through an encoder of all-MiniLM-L6-v2's shape, 256
+// at a time. One JSON object.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -107,7 +108,7 @@ std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed, std::i
 }
 
 void measure_decoder(const Backend& on, DType type, std::int64_t layers, const CudaDevice& before) {
-  constexpr std::int32_t kPrompt = 2048, kNew = 128, kTickets = 64, kTicket = 700, kPass = 4096;
+  constexpr std::int32_t kPrompt = 2048, kNew = 128, kTickets = 64, kTicket = 700, kShared = 256, kPass = 8192;
   const DecoderConfig config = llama8b(layers);
   const Decoder decoder = random_decoder(config, type);
   double prompt = 1e9, generate = 0, gib = 0;
@@ -131,22 +132,24 @@ void measure_decoder(const Backend& on, DType type, std::int64_t layers, const C
   fmt::print("{{\"weights\": \"{}\", \"layers\": {}, \"prompt2048_tok_s\": {:.0f}, \"generate_tok_s\": {:.1f}, \"gib\": {:.2f}",
              dtype_name(type), layers, kPrompt / prompt, generate, gib);
   std::fflush(stdout);
-  if (is_quantised(type)) return fmt::print("}}\n");  // many rows of quantised weights have no kernel of their own yet
-  double tickets = 0;
+  double tickets = 0, sharing_tickets = 0;
   {
     Writer writer(decoder, on, {.tokens = kPass, .positions = 1024}, kTickets * 864, kTickets);
-    const auto all = [&](std::int32_t new_tokens) {
+    const auto all = [&](std::int32_t new_tokens, std::int32_t shared) {
+      KvCache::Sequence beginning = writer.sequence();
+      KvCache::Sequence* const one = &beginning;
+      if (shared > 0) writer.feed({&one, 1}, {{random_tokens(static_cast<std::size_t>(shared), 99, config.vocabulary)}});
       std::vector<KvCache::Sequence> sequences;
       std::vector<KvCache::Sequence*> pointers;
       std::vector<std::vector<std::int32_t>> texts, next(kTickets);
       for (std::int32_t i = 0; i < kTickets; ++i) {
-        sequences.push_back(writer.sequence());
-        texts.push_back(random_tokens(kTicket, static_cast<unsigned>(i), config.vocabulary));
+        sequences.push_back(beginning.fork());
+        texts.push_back(random_tokens(static_cast<std::size_t>(kTicket - shared), static_cast<unsigned>(i), config.vocabulary));
       }
       for (auto& sequence : sequences) pointers.push_back(&sequence);
-      constexpr std::int32_t kTogether = kPass / kTicket;
-      for (std::int32_t first = 0; first < kTickets; first += kTogether) {
-        const auto some = static_cast<std::size_t>(std::min(kTogether, kTickets - first)), at = static_cast<std::size_t>(first);
+      const std::int32_t together = kPass / (kTicket - shared);
+      for (std::int32_t first = 0; first < kTickets; first += together) {
+        const auto some = static_cast<std::size_t>(std::min(together, kTickets - first)), at = static_cast<std::size_t>(first);
         const auto chosen = writer.feed(std::span(pointers).subspan(at, some), std::span(texts).subspan(at, some));
         for (std::size_t i = 0; i < some; ++i) next[at + i] = {chosen[i]};
       }
@@ -155,10 +158,14 @@ void measure_decoder(const Backend& on, DType type, std::int64_t layers, const C
         for (std::size_t i = 0; i < chosen.size(); ++i) next[i] = {chosen[i]};
       }
     };
-    all(4);
-    tickets = kTickets / seconds_of(*on.cuda, [&] { all(kNew); });
+    const auto rate = [&](std::int32_t shared) {
+      all(4, shared);
+      return kTickets / seconds_of(*on.cuda, [&] { all(kNew, shared); });
+    };
+    tickets = rate(0);
+    sharing_tickets = rate(kShared);
   }
-  fmt::print(", \"tickets64_s\": {:.2f}}}\n", tickets);
+  fmt::print(", \"tickets64_s\": {:.2f}, \"tickets64_sharing256_s\": {:.2f}}}\n", tickets, sharing_tickets);
 }
 
 EncoderWeights random_encoder(const EncoderConfig& c, RandomWeights& random) {

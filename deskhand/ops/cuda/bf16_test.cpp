@@ -228,6 +228,51 @@ TEST_CASE("in bf16 layers of one input are what each is alone, with and without 
     }
 }
 
+// Weights are rounded to bf16 where they are not, x is bf16 already: sums of up to 1280 products in f32. Panels, tiles and their parts of
+// every size; 2100 outputs of 2048 are 136 chunks, more than there are processors.
+TEST_CASE("in bf16 as many rows as sequences are written at a time: products, sums, gate and up agree with the reference for every type") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
+                           DType::kQ5_K, DType::kQ6_K})
+    for (const auto& [outputs, inputs] : {std::pair<std::int64_t, std::int64_t>{1, 256}, {161, 1280}, {2100, 2048}}) {
+      const Tensor weight = random_weights(type, {2 * outputs, inputs}, 4);
+      Tensor wide(DType::kF32, weight.shape());
+      reference::dequantize(wide, weight);
+      const Tensor used = as_f32(as_bf16(wide)), bias = random_tensor({outputs}, 2), bias_there = at->up(bias);
+      const ConstView first = used.view().rows(0, outputs), second = used.view().rows(outputs, outputs);
+      Tensor first_there(type, {outputs, inputs}, Device::kCuda), second_there(type, {outputs, inputs}, Device::kCuda);
+      at->context.copy(first_there, weight.view().rows(0, outputs));
+      at->context.copy(second_there, weight.view().rows(outputs, outputs));
+      for (const std::int64_t rows : {9, 33, 64, 130}) {
+        if (outputs > 2000 && (rows != 33 || type != DType::kQ8_0)) continue;  // the reference takes its time
+        INFO(dtype_name(type), ", (", rows, ", ", outputs, ", ", inputs, ")");
+        const Twin x(*at, {rows, inputs}, 1), before(*at, {rows, outputs}, 3);
+        Tensor wanted(DType::kF32, {rows, outputs}), other(DType::kF32, wanted.shape()), found = poison(*at, wanted.shape()),
+                                                                                         found_other = at->empty(wanted.shape());
+        const LinearPart parts[] = {{wanted, first, bias}, {other, second, {}}};
+        const LinearPart parts_there[] = {{found, first_there, bias_there}, {found_other, second_there, {}}};
+        linear(plain(), parts, x.here);
+        linear(at->on, parts_there, x.there);
+        check_close(*at, found, wanted, kStep);
+        check_close(*at, found_other, other, 1e-5);
+        Tensor again = poison(*at, wanted.shape());
+        linear(at->on, again, x.there, first_there, bias_there);
+        CHECK(worst_difference(as_f32(at->context.to_host(again)).floats(), as_f32(at->context.to_host(found)).floats()) < kStep);
+        const Tensor norm = random_tensor({inputs}, 7), norm_there = at->up(norm);
+        Tensor sum = before.here.copy(), room(DType::kF32, wanted.shape()), sum_there = before.there.copy(),
+               room_there = poison(*at, wanted.shape());
+        linear_add(plain(), sum, x.here, second, room);
+        linear_add(at->on, sum_there, x.there, second_there, room_there);
+        check_close(*at, sum_there, sum, kStep);  // where cuBLASLt makes it, the product may be rounded before
+        Tensor normed(DType::kF32, x.here.shape()), normed_there = poison(*at, x.here.shape());
+        norm_gate_up(plain(), wanted, first, second, {x.here, norm, 1e-5f, normed}, room);
+        norm_gate_up(at->on, found, first_there, second_there, {x.there, norm_there, 1e-5f, normed_there}, room_there);
+        check_close(*at, found, wanted, 2 * kStep);  // the norm is rounded, and without a kernel for the pair gate and up are too
+      }
+    }
+}
+
 // The pair, what lies between its halves and dropped inputs are rounded too.
 TEST_CASE("in bf16 LoRA and its backward agree with the reference within bf16's steps") {
   const auto at = gpu();

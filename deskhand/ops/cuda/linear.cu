@@ -8,7 +8,7 @@
 
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/cuda/dequantize.cuh"
-#include "deskhand/ops/cuda/few_rows.h"
+#include "deskhand/ops/cuda/many_rows.h"
 #include "deskhand/ops/cuda/map_columns.cuh"
 #include "deskhand/ops/cuda/multiply.h"
 
@@ -182,6 +182,12 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
     few_rows(on, parts, x);
     for (const LinearPart& part : parts)
       if (!part.add.empty()) cuda::add(on, part.out, part.out, part.add);
+    return;
+  }
+  if (are_many_rows(on, parts, x)) return many_rows(on, parts, x);
+  const auto is_many = [&](const LinearPart& part) { return are_many_rows(on, {&part, 1}, x); };
+  if (parts.size() > 1 && std::any_of(parts.begin(), parts.end(), is_many)) {  // of several types
+    for (const LinearPart& part : parts) cuda::linear(on, {&part, 1}, x);
     return;
   }
   std::vector<const Bf16*> biases;
