@@ -65,7 +65,7 @@ class Writer {
         buffers_(decoder.make_buffers(limits, DType::kBF16)),
         cache_({static_cast<std::int32_t>(decoder.config().layers), static_cast<std::int32_t>(decoder.config().kv_heads),
                 static_cast<std::int32_t>(decoder.config().head_width), decoder.device()},
-               {.tokens = cache_tokens}),
+               {.tokens = cache_tokens}, &on_),
         logits_(DType::kF32, {most, decoder.config().vocabulary}, Device::kCuda),
         chosen_(DType::kI32, {most}, Device::kCuda),
         chosen_here_(DType::kI32, {most}) {}
