@@ -77,7 +77,8 @@ TEST_CASE("paged attention on the GPU agrees with the reference: prompts, single
           paged_attention(at->on, out, q_there, there, sequences, bounds, 0.3f);
           INFO("heads ", heads.queries, " of ", heads.keys, ", width ", heads.width, ", pages ", dtype_name(type), ", bf16 ", bf16,
                ", tokens ", tokens);
-          CHECK(difference(*at, out, wanted) < (bf16 || type == DType::kF16 ? 4e-3 : 2e-5));
+          // Over pages of f16 a prompt's queries and weights are rounded to it: scores of up to 20 carry some 5e-3 into a weight.
+          CHECK(difference(*at, out, wanted) < (bf16 || type == DType::kF16 ? 6e-3 : 2e-5));
         };
         const KvSequence prompt[] = {{first, 70}};
         const std::int32_t prompt_bounds[] = {0, 70};
