@@ -9,6 +9,7 @@
 
 #include "deskhand/ops/cuda/few_rows.cuh"
 #include "deskhand/ops/cuda/overlap.cuh"
+#include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -199,8 +200,6 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(con
 
 // --- blocks: layouts in ops/reference/dequantize.cpp ---
 
-using Bytes = const std::uint8_t*;
-
 // kCount words from an even address of shared memory.
 template <int kCount>
 __device__ void read_words(std::uint32_t (&to)[kCount], Bytes from) {
@@ -317,39 +316,14 @@ __device__ void widen_bytes(float (&to)[4], std::uint32_t word) {
 constexpr int kRun = 32, kSpan = 32 * kRun;  // weights of a lane, and of a warp at a time
 constexpr int kStages = 4;
 
-// block_elements and block_bytes, while compiling.
-__host__ __device__ constexpr int elements_of(DType type) {
-  return type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K ? 256 : 32;
-}
-__host__ __device__ constexpr int bytes_of(DType type) {
-  switch (type) {
-    case DType::kQ4_0:
-      return 18;
-    case DType::kQ4_1:
-      return 20;
-    case DType::kQ5_0:
-      return 22;
-    case DType::kQ5_1:
-      return 24;
-    case DType::kQ8_0:
-      return 34;
-    case DType::kQ4_K:
-      return 144;
-    case DType::kQ5_K:
-      return 176;
-    default:
-      return 210;
-  }
-}
-
 template <DType type>
-constexpr int kSpanBytes = kSpan / elements_of(type) * bytes_of(type);
+constexpr int kSpanBytes = kSpan / kBlockWeights<type>* kBlockBytes<type>;
 template <DType type>
 constexpr int kLineBytes = (kSpanBytes<type> + 15 + 16) / 16 * 16;  // it may begin in the middle of 16 bytes; and a word more is read
 
 template <DType type, int kRows>
 __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
-  constexpr int kElements = elements_of(type), kBlock = bytes_of(type);
+  constexpr int kElements = kBlockWeights<type>, kBlock = kBlockBytes<type>;
   constexpr float kOff = type == DType::kQ8_0 ? 0 : 128;
   extern __shared__ float4 shared[];
   const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(gridDim.x) * kWarps;

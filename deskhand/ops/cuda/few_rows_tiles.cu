@@ -10,11 +10,10 @@
 #include "deskhand/ops/cuda/few_rows.cuh"
 #include "deskhand/ops/cuda/overlap.cuh"
 #include "deskhand/ops/cuda/tiles.cuh"
+#include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
 namespace {
-
-using Bytes = const std::uint8_t*;
 
 constexpr int kRun = 32;                                      // inputs of one mma: a quarter of lanes holds 8 weights of a row each
 constexpr int kSpanInputs = 256, kRuns = kSpanInputs / kRun;  // of a span, what a warp reads of a row at a time
@@ -22,22 +21,14 @@ constexpr int kDigits = 3;                                    // columns of a ro
 constexpr int kMostStages = 4;
 constexpr int kTurns = 4;  // tiles whose sums may be unfinished
 
-// block_elements and block_bytes, while compiling.
-__host__ __device__ constexpr int elements_of(DType type) {
-  return type == DType::kQ4_K || type == DType::kQ6_K ? 256 : 32;
-}
-__host__ __device__ constexpr int bytes_of(DType type) {
-  return type == DType::kQ4_K ? 144 : type == DType::kQ6_K ? 210 : type == DType::kQ8_0 ? 34 : 18;
-}
-
 // A row's part of a span, and its 16 rows in shared memory.
 template <DType type>
 struct Span {
-  static constexpr int kBytes = kSpanInputs / elements_of(type) * bytes_of(type);
+  static constexpr int kBytes = kSpanInputs / kBlockWeights<type> * kBlockBytes<type>;
   static constexpr bool kSkewed = kBytes % 16 != 0;  // spans may begin in the middle of 16 bytes, in all rows alike
   static constexpr int kPieces = (kBytes + (kSkewed ? 14 : 0) + 15) / 16;
   static constexpr int kLine = (kPieces | 1) * 16, kTile = kTileOutputs * kLine;  // words 0..3 of eight rows lie in different banks
-  static constexpr bool kShifted = elements_of(type) == kRun;  // runs begin 2 bytes behind each other's places in 16 bytes
+  static constexpr bool kShifted = kBlockWeights<type> == kRun;  // runs begin 2 bytes behind each other's places in 16 bytes
   static constexpr bool kMinimum = type == DType::kQ4_K;
   static constexpr bool kHalves = type == DType::kQ6_K;                                  // scales of 16 weights
   static constexpr int kUnit = type == DType::kQ4_0 ? 4 : type == DType::kQ6_K ? 2 : 0;  // weights are given to mma times 2^kUnit
@@ -169,8 +160,8 @@ __device__ void read_run(Run& run, Bytes line, const std::uint32_t (&words)[Span
     run.low = six_bits(0);
     run.high = six_bits(16);
   } else {
-    const Bytes block = line + number * bytes_of(type);
-    const int begin = number * bytes_of(type) + 2;
+    const Bytes block = line + number * kBlockBytes<type>;
+    const int begin = number * kBlockBytes<type> + 2;
     run.d = half_at(block);
     run.m = 0;
     if constexpr (type == DType::kQ8_0) {
@@ -461,7 +452,7 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
         const Bytes first_line = ring + stage_now * S::kTile + g * S::kLine + (S::kSkewed ? span * S::kBytes & 15 : 0);
         const Bytes line[2] = {first_line, first_line + 8 * S::kLine};
         Scales scales[2] = {};
-        if constexpr (elements_of(type) == kSpanInputs) {
+        if constexpr (kBlockWeights<type> == kSpanInputs) {
           scales[0] = scales_of<type>(line[0]);
           scales[1] = scales_of<type>(line[1]);
         }
