@@ -10,6 +10,7 @@ alone. The best of the rounds counts. Needs a GPU of 40 GB.
 import argparse
 import json
 import subprocess
+import sys
 
 from measurement import record
 
@@ -32,6 +33,13 @@ def card() -> str:
     return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
 
 
+def measured(engine: str, case: str) -> dict:
+    """What the engine says of a case; nothing, and its own words on stderr, where it fails: the other cases are not lost for it."""
+    output = subprocess.run([engine, case], capture_output=True, text=True)
+    print(case, (output.stdout if output.returncode == 0 else output.stderr).strip()[-300:], file=sys.stderr, flush=True)
+    return json.loads(output.stdout) if output.returncode == 0 else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="build/cuda/bench/gpu_answering")
@@ -46,19 +54,25 @@ def main() -> None:
 
     found: dict[str, list[dict]] = {}
     for case in dict.fromkeys(row[0] for row in ROWS.values()):
-        found[case] = [json.loads(subprocess.run([arguments.engine, case], capture_output=True, text=True, check=True).stdout)
-                       for _ in range(arguments.rounds)]
+        found[case] = [one for one in (measured(arguments.engine, case) for _ in range(arguments.rounds)) if one]
     note = f"{card()}, best of {arguments.rounds}"
-    best = {name: (min if unit == "GiB" else max)(one[key] for one in found[case]) for name, (case, key, unit, _) in ROWS.items()}
+    best = {name: (min if unit == "GiB" else max)(one[key] for one in found[case]) for name, (case, key, unit, _) in ROWS.items() if found[case]}
     print(f"| {note} | ours | a peer | to reach |\n|---|---|---|---|")
     for name, (_, _, unit, reach) in ROWS.items():
         peer, rate = peers.get(name, ("", ""))
+        if name not in best:
+            print(f"| {name} | failed | {peer} {rate} | {reach} |")
+            continue
         print(f"| {name} | {best[name]:.4g} {unit} | {peer} {rate} | {reach} |")
     if arguments.dry:
         return
     for name, (_, _, unit, reach) in ROWS.items():
+        if name not in best:
+            continue
         peer, rate = peers.get(name, ("limit", reach))
         record(name, best[name], unit, peer, rate, best[name] / rate, limit=str(reach), note=note)
+    if len(best) < len(ROWS):
+        sys.exit("some cases failed: their words are above")
 
 
 main()
