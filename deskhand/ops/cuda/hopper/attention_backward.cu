@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       hold(left);
       hold(left_slope);
     }
-    if (lane == 0) arrive(shared.free[stage.at]);
+    let_go(shared.free[stage.at]);
   }
   if (block.part >= 0) {
     float* const of_keys = parts + (static_cast<std::int64_t>(block.part) * at.groups + group) * 2 * kBlock * kWidth;
@@ -220,23 +220,20 @@ __global__ void __launch_bounds__(kThreads, 1)
   constexpr int kStages = Shared::kStages;
   Shared& shared = shared_memory<Shared>();
   if (threadIdx.x == 0) {
-    make_barrier(shared.q_here, 1);
-    make_barrier(shared.q_free, kReaders);
+    make_barriers(shared.q_here, shared.q_free);
     for (int i = 0; i < kStages; ++i) {
-      make_barrier(shared.here[i], 1);
-      make_barrier(shared.free[i], kReaders);
+      make_barriers(shared.here[i], shared.free[i]);
     }
     publish_barriers();
   }
   __syncthreads();
-  const int items = at.blocks * at.heads, share = at.heads / at.groups;
+  const int items = at.blocks * at.heads;
   Stage<kStages> stage;
   if (threadIdx.x < kGroup) {
     give_registers<kBringerRegisters>();
     if (threadIdx.x != 0) return;
     for (int turn = 0; item_of(turn) < items; ++turn) {
-      const QueryBlock block = blocks[item_of(turn) / at.heads];
-      const int head = item_of(turn) % at.heads, group = head / share;
+      const auto [block, head, group] = QueryItem(blocks, at, turn);
       const KeyTiles<kSide> tiles(block, at.causal);
       wait(shared.q_free, turn % 2 ^ 1);
       arrive_expecting(shared.q_here, 2 * kBlock * kWidth * 2);
@@ -255,12 +252,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int part = warpgroup() - 1, lane = threadIdx.x % 32;
   const std::int64_t step = static_cast<std::int64_t>(at.heads) * kWidth;
   const float scale = at.scale * kLog2e;
-  const auto free = [&](Barrier& barrier) {
-    if (lane == 0) arrive(barrier);
-  };
   for (int turn = 0; item_of(turn) < items; ++turn) {
-    const QueryBlock block = blocks[item_of(turn) / at.heads];
-    const int head = item_of(turn) % at.heads;
+    const QueryItem item(blocks, at, turn);
+    const QueryBlock& block = item.block;
+    const int head = item.head;
     const KeyTiles<kSide> tiles(block, at.causal);
     const int first_row = block.first + part * kPart, row = first_row + threadIdx.x % kGroup / 32 * 16 + lane / 4;  // and 8 more
     // A causal block's first warpgroup does not see its last tile, if there is one beyond its rows.
@@ -280,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       if (is_there && lane % 4 == 0) sums[head * all_rows + number] = of_row[half];
     }
     wait(shared.q_here, turn % 2);
-    if (seen == 0) free(shared.q_free);
+    if (seen == 0) let_go(shared.q_free);
     const auto multiply_both = [&](int at) {
       multiply_tiles<kWidth, kBlock, kSide>(weight, shared.q, part * kPart, shared.k[at]);
       multiply_tiles<kWidth, kBlock, kSide>(slope, shared.d_out, part * kPart, shared.v[at]);
@@ -310,7 +305,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       wait_for_products<0>();
       hold(weight);
       hold(slope);
-      if (seen == 1) free(shared.q_free);
+      if (seen == 1) let_go(shared.q_free);
       find_slopes(0);
       pack(left, slope);
       for (int number = 1; number < seen; ++number) {
@@ -323,12 +318,12 @@ __global__ void __launch_bounds__(kThreads, 1)
         wait_for_products<1>();
         hold(weight);
         hold(slope);
-        if (number == seen - 1) free(shared.q_free);
+        if (number == seen - 1) let_go(shared.q_free);
         find_slopes(number);
         wait_for_products<0>();
         hold(sum);
         hold(left);
-        free(shared.free[stage.at]);
+        let_go(shared.free[stage.at]);
         pack(left, slope);
         stage = next;
       }
@@ -339,12 +334,12 @@ __global__ void __launch_bounds__(kThreads, 1)
       end_products();
       wait_for_products<0>();
       hold(sum);
-      free(shared.free[stage.at]);
+      let_go(shared.free[stage.at]);
       stage.next();
     }
     for (int number = seen; number < tiles.count; ++number, stage.next()) {
       wait(shared.here[stage.at], stage.parity);
-      free(shared.free[stage.at]);
+      let_go(shared.free[stage.at]);
     }
     if (seen == 0) continue;
     write_row<0>(d_q + row * step + head * kWidth, sum, at.scale, row < block.end);

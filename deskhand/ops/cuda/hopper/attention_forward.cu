@@ -70,25 +70,21 @@ __global__ void __launch_bounds__(kThreads, 1)
   constexpr int kKeys = Shared::kKeys, kStages = Shared::kStages, kTileBytes = kKeys * kWidth * 2;
   Shared& shared = shared_memory<Shared>();
   if (threadIdx.x == 0) {
-    make_barrier(shared.q_here, 1);
-    make_barrier(shared.q_free, kReaders);
+    make_barriers(shared.q_here, shared.q_free);
     for (int i = 0; i < kStages; ++i) {
-      make_barrier(shared.k_here[i], 1);
-      make_barrier(shared.k_free[i], kReaders);
-      make_barrier(shared.v_here[i], 1);
-      make_barrier(shared.v_free[i], kReaders);
+      make_barriers(shared.k_here[i], shared.k_free[i]);
+      make_barriers(shared.v_here[i], shared.v_free[i]);
     }
     publish_barriers();
   }
   __syncthreads();
-  const int items = at.blocks * at.heads, share = at.heads / at.groups;
+  const int items = at.blocks * at.heads;
   Stage<kStages> stage;
   if (threadIdx.x < kGroup) {
     give_registers<kBringerRegisters>();
     if (threadIdx.x != 0) return;
     for (int turn = 0; item_of(turn) < items; ++turn) {
-      const QueryBlock block = blocks[item_of(turn) / at.heads];
-      const int head = item_of(turn) % at.heads, group = head / share;
+      const auto [block, head, group] = QueryItem(blocks, at, turn);
       const KeyTiles<kKeys> tiles(block, at.causal);
       wait(shared.q_free, turn % 2 ^ 1);
       arrive_expecting(shared.q_here, kBlock * kWidth * 2);
@@ -108,22 +104,20 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int part = warpgroup() - 1, lane = threadIdx.x % 32;
   const std::int64_t step = static_cast<std::int64_t>(at.heads) * kWidth;
   const float scale = at.scale * kLog2e;
-  const auto free = [&](Barrier& barrier) {
-    if (lane == 0) arrive(barrier);
-  };
   for (int turn = 0; item_of(turn) < items; ++turn) {
-    const QueryBlock block = blocks[item_of(turn) / at.heads];
-    const int head = item_of(turn) % at.heads;
+    const QueryItem item(blocks, at, turn);
+    const QueryBlock& block = item.block;
+    const int head = item.head;
     const KeyTiles<kKeys> tiles(block, at.causal);
     const int first_row = block.first + part * kPart, row = first_row + threadIdx.x % kGroup / 32 * 16 + lane / 4;  // and 8 more
     wait(shared.q_here, turn % 2);
     if (first_row >= block.end) {  // nothing for this warpgroup
-      free(shared.q_free);
+      let_go(shared.q_free);
       for (int number = 0; number < tiles.count; ++number, stage.next()) {
         wait(shared.k_here[stage.at], stage.parity);
-        free(shared.k_free[stage.at]);
+        let_go(shared.k_free[stage.at]);
         wait(shared.v_here[stage.at], stage.parity);
-        free(shared.v_free[stage.at]);
+        let_go(shared.v_free[stage.at]);
       }
       continue;
     }
@@ -147,8 +141,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     };
     const auto take_scores = [&](int number, const Stage<kStages>& of) {
       hold(score);
-      free(shared.k_free[of.at]);
-      if (number == tiles.count - 1) free(shared.q_free);
+      let_go(shared.k_free[of.at]);
+      if (number == tiles.count - 1) let_go(shared.q_free);
       const int first = tiles.first(number), end = tiles.end(number);
       if (first + kKeys > end || (at.causal && first + kKeys > first_row)) hide(score, row, first + lane % 4 * 2, end, at.causal);
       softmax.take(score, scale);
@@ -166,7 +160,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       wait_for_products<0>();
       hold(sum);
       hold(weights);
-      free(shared.v_free[stage.at]);
+      let_go(shared.v_free[stage.at]);
       softmax.shrink_sums(sum);
       pack(weights, score);
       stage = next;
@@ -174,7 +168,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     begin_sums();
     wait_for_products<0>();
     hold(sum);
-    free(shared.v_free[stage.at]);
+    let_go(shared.v_free[stage.at]);
     stage.next();
     const auto write = [&]<int kHalf>() {
       const int to = row + 8 * kHalf;

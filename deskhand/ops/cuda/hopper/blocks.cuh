@@ -55,6 +55,23 @@ __device__ inline int item_of(int turn) {
   return turn * static_cast<int>(gridDim.x) + static_cast<int>(turn % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }
 
+// One head of a block of queries, and the group of keys that it sees.
+struct QueryItem {
+  __device__ QueryItem(const QueryBlock* blocks, const Heads& at, int turn)
+      : block(blocks[item_of(turn) / at.heads]), head(item_of(turn) % at.heads), group(head / (at.heads / at.groups)) {}
+  QueryBlock block;
+  int head, group;
+};
+
+// A tile's two barriers: it is here when one thread's bytes are, and free when all readers have said so.
+__device__ inline void make_barriers(Barrier& here, Barrier& free) {
+  make_barrier(here, 1);
+  make_barrier(free, kReaders);
+}
+// What each warp of the readers says of a tile that it is done with.
+__device__ inline void let_go(Barrier& free) {
+  if (threadIdx.x % 32 == 0) arrive(free);
+}
 __device__ inline float of_row(float value) {
   value += __shfl_xor_sync(~0u, value, 1);
   return value + __shfl_xor_sync(~0u, value, 2);
