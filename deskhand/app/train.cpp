@@ -61,9 +61,8 @@ struct Job {
   TrainingData data() const { return {.training = set.training, .validation = set.validation}; }
 };
 
-Recipe begun_recipe(const RunFolder& folder) {
-  return read_recipe(read_text_file(folder.recipe(), std::size_t{1} << 20), read_run_info(folder.info()).recipe_name,
-                     folder.recipe().string(), {});
+Recipe begun_recipe(const RunFolder& folder, const RunInfo& info) {
+  return read_recipe(read_text_file(folder.recipe(), std::size_t{1} << 20), info.recipe_name, folder.recipe().string(), {});
 }
 
 // The recipe that a run was begun with, where --resume names no other.
@@ -76,7 +75,7 @@ Recipe chosen_recipe(const Desk& desk, Options& options) {
   if (options.name.empty()) options.name = info.name;
   if (options.model.empty()) options.model = info.base_model;
   options.recipe = folder.recipe().string();
-  return begun_recipe(folder);
+  return begun_recipe(folder, info);
 }
 
 void check_context(const Recipe& recipe, const Decoder& decoder, const std::string& model) {
@@ -159,6 +158,14 @@ constexpr std::int64_t kScratch = 1536ll << 20;  // of a GPU: logits at a time, 
 
 std::int64_t free_on_gpu(const Backend& on) {
   return on.kind == Backend::Kind::kCuda ? static_cast<std::int64_t>(on.cuda->card().free_bytes) : 0;
+}
+
+// Of a recipe that leaves it open; a run keeps what it was begun with.
+std::int32_t chosen_pass_tokens(const Job& job, const Options& options) {
+  if (!options.resume)
+    return pass_tokens_for(job.engine.models, job.decoder, job.data(), job.recipe, free_on_gpu(job.engine.models) - kScratch);
+  const RunFolder folder = open_run_folder(run_folder(job.desk.folder, options.name));
+  return begun_recipe(folder, read_run_info(folder.info())).data.pass_tokens;
 }
 
 // Before the GPU runs out of memory: what training needs there, and with which settings it would fit.
@@ -435,10 +442,7 @@ void train(const Globals& globals, Options options) {
   check_context(recipe, job.decoder, model_name);
   if (recipe.precision == Precision::kFp8) require_fp8(job.engine.models, job.decoder.weights());
   job.set = read_set(job.desk, globals, recipe, options, job.tokenizer, job.engine);
-  if (job.recipe.data.pass_tokens == 0)
-    job.recipe.data.pass_tokens =
-        options.resume ? begun_recipe(open_run_folder(run_folder(job.desk.folder, options.name))).data.pass_tokens
-                       : pass_tokens_for(job.engine.models, job.decoder, job.data(), recipe, free_on_gpu(job.engine.models) - kScratch);
+  if (job.recipe.data.pass_tokens == 0) job.recipe.data.pass_tokens = chosen_pass_tokens(job, options);
   const TrainingPlan plan = plan_training(job.engine.models, job.decoder, job.data(), job.recipe);
   check_interrupt();
   check_memory(job, plan);

@@ -551,10 +551,11 @@ TrainingPlan plan_training(const Backend& on, const Decoder& base, const Trainin
 
 std::int32_t pass_tokens_for(const Backend& on, const Decoder& base, const TrainingData& data, const Recipe& recipe, std::int64_t bytes) {
   constexpr std::int32_t kOnCpu = 2048, kOnGpu = 8192;
+  if (on.kind != Backend::Kind::kCuda) return std::max(kOnCpu, recipe.data.max_tokens);
   Recipe tried = recipe;
   std::int32_t& tokens = tried.data.pass_tokens;
-  for (tokens = on.kind == Backend::Kind::kCuda ? kOnGpu : kOnCpu; tokens > recipe.data.max_tokens; tokens /= 2)
-    if (on.kind != Backend::Kind::kCuda || plan_training(on, base, data, tried).bytes() <= bytes) return tokens;
+  for (tokens = kOnGpu; tokens > recipe.data.max_tokens; tokens /= 2)
+    if (plan_training(on, base, data, tried).bytes() <= bytes) return tokens;
   return recipe.data.max_tokens;
 }
 
