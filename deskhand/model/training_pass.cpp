@@ -30,17 +30,14 @@ std::array<Linear, 7> with_dropout(const DecoderLayer& layer, std::size_t number
   return linears;
 }
 
-bool wants_input(const Linear& linear, const LinearGradients& gradients) {
-  return !gradients.weight.empty() || !linear.lora.a.empty();
-}
-
-// What one linear's output owes to its parts and its input. d_x empty: nobody wants it. x may be empty unless wants_input.
+// What one linear's output owes to its own parts and its input, but for its pair. d_x empty: nobody wants it. x may be empty unless weight
+// has a gradient.
 struct LinearBackward {
   const Linear& linear;
   const LinearGradients& gradients;
   View d_x;
   Into into;
-  ConstView d_out, x, low;
+  ConstView d_out, x;
 };
 
 void run(const Backend& on, const LinearBackward& at) {
@@ -48,8 +45,6 @@ void run(const Backend& on, const LinearBackward& at) {
   if (!at.gradients.bias.empty()) linear_backward_bias(on, at.gradients.bias, at.d_out);
   // Matrices in FP8 were multiplied before, all of one input at once.
   if (!at.d_x.empty() && at.linear.fp8.empty()) linear_backward_input(on, at.d_x, at.d_out, at.linear.weight, at.into);
-  if (!at.linear.lora.a.empty())
-    lora_backward(on, {at.gradients.lora_a, at.gradients.lora_b, at.d_x}, at.d_out, at.x, at.low, at.linear.lora);
 }
 
 // Whether somebody reads the gradient of its output as it is, and not only in FP8.
@@ -169,10 +164,14 @@ View TrainingPass::rows_of(Tensor& buffer) const {
   return first_rows(buffer, rows_);
 }
 
-View TrainingPass::low_of(Kept& kept, std::size_t at, const Linear& linear) const {
+View TrainingPass::low_of(Tensor& low, const Linear& linear) const {
   if (linear.lora.a.empty()) return {};
   const std::int64_t rank = linear.lora.a.shape()[0];
-  return kept.low[at].view().rows(0, rows_ * rank).reshaped({rows_, rank});
+  return low.view().rows(0, rows_ * rank).reshaped({rows_, rank});
+}
+
+Turn TrainingPass::turn() const {
+  return {std::span(positions_).first(static_cast<std::size_t>(rows_)), angles_.table()};
 }
 
 HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Options& options, const DecoderGradients* gradients) {
@@ -236,11 +235,11 @@ TrainingPass::Input TrainingPass::norm(const Backend& on, ConstView x, ConstView
   return {.plain = normed, .narrow = narrow};
 }
 
-void TrainingPass::apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in) {
+void TrainingPass::apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in, const Turn& turn) {
   if (limits_.fp8)
-    apply(on, calls, in.plain, in.narrow);
+    apply(on, calls, in.plain, in.narrow, turn);
   else
-    apply(on, calls, in.plain);
+    apply(on, calls, in.plain, turn);
 }
 
 void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Options& options, Stretch stretch) {
@@ -248,18 +247,16 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   Kept& own = kept(number);
   LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
-  const auto call = [&](Place at, Tensor& out, ConstView add = {}) {
-    return LinearCall{&linears[at], rows_of(out), low_of(own, at, linears[at]), add};
+  const auto call = [&](Place at, Tensor& out, ConstView add = {}, std::int64_t head_width = 0) {
+    return LinearCall{&linears[at], rows_of(out), low_of(own.low[at], linears[at]), add, head_width};
   };
   const auto is_adapted = [&](auto... places) { return (!linears[places].lora.a.empty() || ...); };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
-  const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), attended = rows_of(act.attended);
 
   Input in = norm(on, x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_), is_adapted(kQ, kK, kV));
-  apply_layers(on, std::array{call(kQ, act.q), call(kK, act.k), call(kV, act.v)}, in);
-  rope(on, heads(act.q), positions, angles_.table());
-  rope(on, heads(act.k), positions, angles_.table());
+  apply_layers(on, std::array{call(kQ, act.q, {}, config_.head_width), call(kK, act.k, {}, config_.head_width), call(kV, act.v)}, in,
+               turn());
   attention(on, heads(act.attended), heads(act.q), heads(act.k), heads(act.v), bounds_, {.shared = shared_}, rows_of(act.logsumexp));
   in = {.plain = attended, .narrow = {}};
   if (limits_.fp8) in.narrow = narrowed(on, std::array{ConstView(attended)});
@@ -286,8 +283,11 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   Kept& own = kept(number);
   LayerActivations& act = own.act;
   const auto linears = with_dropout(layer, number, options);
+  const auto slope = [&](Place at, const LinearGradients& of, ConstView d_out) {
+    return LoraSlope{of.lora_a, of.lora_b, d_out, low_of(own.low[at], linears[at]), linears[at].lora};
+  };
   const auto pull = [&](Place at, const LinearGradients& of, View d_x, Into into, ConstView d_out, ConstView x) {
-    run(on, {linears[at], of, d_x, into, d_out, x, low_of(own, at, linears[at])});
+    run(on, {linears[at], of, d_x, into, d_out, x});
   };
   // The same for the matrices themselves, where they are in FP8: `turned` is one, or several side by side.
   const auto pull_narrow = [&](View d_x, const ConstFp8Rows& turned, auto... d_outs) {
@@ -299,15 +299,20 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
     fp8_linear(on, d_input, has_narrow_d_x_ ? ConstFp8Rows(narrow_.rows(rows_, config_.width)) : narrowed(on, {&stream, 1}), turned);
     has_narrow_d_x_ = false;  // what is made narrow next takes its place
   };
+  const auto made = [&](const LoraInput& in) {
+    rms_norm(on, in.normed, in.x, in.norm_weight, in.epsilon);
+    return LoraInput{.x = in.normed};
+  };
   const auto heads = [&](Tensor& buffer) { return buffer.view().rows(0, rows_); };
   const View x = rows_of(inputs_[number]), middle = rows_of(act.middle), d_x = rows_of(d_x_), normed = rows_of(normed_);
   const View gate = rows_of(act.gate), up = rows_of(act.up), d_product = rows_of(d_product_);
   const View d_normed = rows_of(delta_);
 
   View product;
-  if (wants_input(linears[kDown], gradients.down)) swiglu(on, product = rows_of(product_), gate, up);
+  if (!gradients.down.weight.empty() || !linears[kDown].lora.a.empty()) swiglu(on, product = rows_of(product_), gate, up);
   pull_narrow_stream(d_product, layer.turned.down);
   pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
+  lora_backward(on, std::array{slope(kDown, gradients.down, d_x)}, d_product, {.x = product});
   // From here on gate and up hold their gradients, where somebody reads them as they are.
   if (limits_.fp8) {
     const Fp8Rows narrow = narrow_.rows(rows_, 2 * config_.feed_forward);
@@ -317,26 +322,29 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   } else {
     swiglu_backward(on, gate, up, d_product, gate, up);
   }
-  if (wants_input(linears[kGate], gradients.gate) || wants_input(linears[kUp], gradients.up))
-    rms_norm(on, normed, middle, layer.feed_forward_norm, config_.norm_epsilon);
-  pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, normed);
-  pull(kUp, gradients.up, d_normed, Into::kAdd, up, normed);
+  LoraInput in{middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), config_.norm_epsilon, normed};
+  if (!gradients.gate.weight.empty() || !gradients.up.weight.empty()) in = made(in);
+  pull(kGate, gradients.gate, d_normed, Into::kOverwrite, gate, in.x);
+  pull(kUp, gradients.up, d_normed, Into::kAdd, up, in.x);
+  lora_backward(on, std::array{slope(kGate, gradients.gate, gate), slope(kUp, gradients.up, up)}, d_normed, in);
   norm_backward(on, gradients.feed_forward_norm, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), true);
 
   pull_narrow_stream(rows_of(d_attended_), layer.turned.attention_out);
   pull(kAttentionOut, gradients.attention_out, rows_of(d_attended_), Into::kOverwrite, d_x, rows_of(act.attended));
+  lora_backward(on, std::array{slope(kAttentionOut, gradients.attention_out, d_x)}, rows_of(d_attended_), {.x = rows_of(act.attended)});
   attention_backward(on, {heads(d_q_), heads(d_k_), heads(d_v_)}, heads(d_attended_),
-                     {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_, {.shared = shared_});
-  const auto positions = std::span(positions_).first(static_cast<std::size_t>(rows_));
-  rope(on, heads(d_q_), positions, angles_.table(), true);
-  rope(on, heads(d_k_), positions, angles_.table(), true);
-  if (wants_input(linears[kQ], gradients.q) || wants_input(linears[kK], gradients.k) || wants_input(linears[kV], gradients.v))
-    rms_norm(on, normed, x, layer.attention_norm, config_.norm_epsilon);
+                     {heads(act.q), heads(act.k), heads(act.v), heads(act.attended), rows_of(act.logsumexp)}, bounds_,
+                     {.shared = shared_, .turned = turn()});
+  in = {x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_), config_.norm_epsilon, normed};
+  if (!gradients.q.weight.empty() || !gradients.k.weight.empty() || !gradients.v.weight.empty()) in = made(in);
   const View to = to_input || !gradients.attention_norm.empty() ? d_normed : View();
   pull_narrow(to, layer.turned.qkv, rows_of(d_q_), rows_of(d_k_), rows_of(d_v_));
-  pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), normed);
-  pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), normed);
-  pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), normed);
+  pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), in.x);
+  pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), in.x);
+  pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), in.x);
+  lora_backward(
+      on, std::array{slope(kQ, gradients.q, rows_of(d_q_)), slope(kK, gradients.k, rows_of(d_k_)), slope(kV, gradients.v, rows_of(d_v_))},
+      to, in);
   // Where activations are computed again the layer below does that first.
   if (!to.empty())
     norm_backward(on, gradients.attention_norm, x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_),

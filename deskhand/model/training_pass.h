@@ -82,10 +82,11 @@ class TrainingPass {
   ConstFp8Rows narrowed(const Backend& on, std::span<const ConstView> parts);
   // The backward of a norm of the stream, added to d_x_; `next` says that the next product reads d_x_ in FP8.
   void norm_backward(const Backend& on, View d_weight, ConstView x, ConstView weight, ConstView rstd, bool next);
-  void apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in);
+  void apply_layers(const Backend& on, std::span<const LinearCall> calls, const Input& in, const Turn& turn = {});
   Kept& kept(std::size_t layer) { return kept_[kept_.size() == 1 ? 0 : layer]; }
-  View rows_of(Tensor& buffer) const;                                   // of the pass under way, as a matrix
-  View low_of(Kept& kept, std::size_t at, const Linear& linear) const;  // empty where it has no pair
+  View rows_of(Tensor& buffer) const;                    // of the pass under way, as a matrix
+  View low_of(Tensor& low, const Linear& linear) const;  // (N, R) of its pair; empty where it has none
+  Turn turn() const;
 
   const DecoderConfig& config_;
   const DecoderWeights& weights_;

@@ -175,30 +175,43 @@ DecoderWeights take_decoder(Taker& take, const DecoderNames& names, const Decode
 
 namespace {
 
-void add_pairs(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
+constexpr std::size_t kMostOfOneInput = 4;
+
+// What pairs add, then the rotation of what is turned.
+void finish(const Backend& on, std::span<const LinearCall> calls, ConstView x, const Turn& turn) {
+  std::array<LoraPart, kMostOfOneInput> parts;
+  std::size_t count = 0;
+  std::int64_t ranks = 0;
   for (const LinearCall& call : calls) {
     const LoraWeights& pair = call.layer->lora;
-    if (pair.a.empty()) continue;
-    const std::int64_t tokens = x.shape()[0], rank = pair.a.shape()[0];
-    View low = call.low;
-    if (low.empty()) low = scratch(on, kLow, x.type(), {tokens, rank});
-    lora(on, call.out, low, x, pair);
+    if (pair.a.empty() && call.head_width == 0) continue;
+    parts[count++] = {call.out, call.low, pair, call.head_width};
+    if (!pair.a.empty() && call.low.empty()) ranks += pair.a.shape()[0];
   }
+  const std::int64_t tokens = calls[0].out.shape()[0];
+  View room = ranks > 0 ? scratch(on, kLow, x.type(), {tokens * ranks}) : View();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (parts[i].weights.a.empty() || !parts[i].low.empty()) continue;
+    const std::int64_t rank = parts[i].weights.a.shape()[0];
+    parts[i].low = room.rows(0, tokens * rank).reshaped({tokens, rank});
+    room = room.rows(tokens * rank, room.shape()[0] - tokens * rank);
+  }
+  lora(on, std::span(parts).first(count), x, turn);
 }
 
 }  // namespace
 
-void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x) {
-  std::array<LinearPart, 4> parts;
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const Turn& turn) {
+  std::array<LinearPart, kMostOfOneInput> parts;
   DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
   for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias, calls[i].add};
   linear(on, std::span(parts).first(calls.size()), x);
-  add_pairs(on, calls, x);
+  finish(on, calls, x, turn);
 }
 
-void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow) {
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow, const Turn& turn) {
   for (const LinearCall& call : calls) fp8_linear(on, call.out, narrow, call.layer->fp8, call.layer->bias, call.add);
-  add_pairs(on, calls, x);
+  finish(on, calls, x, turn);
 }
 
 void apply(const Backend& on, std::span<const LinearCall> calls, const NormedInput& in) {
@@ -206,7 +219,7 @@ void apply(const Backend& on, std::span<const LinearCall> calls, const NormedInp
     rms_norm(on, in.room, in.x, in.weight, in.epsilon);
     return apply(on, calls, in.room);
   }
-  std::array<LinearPart, 4> parts;
+  std::array<LinearPart, kMostOfOneInput> parts;
   DESKHAND_ASSERT(calls.size() <= parts.size(), "at most four layers share an input");
   for (std::size_t i = 0; i < calls.size(); ++i) parts[i] = {calls[i].out, calls[i].layer->weight, calls[i].layer->bias};
   norm_linear(on, std::span(parts).first(calls.size()), in);

@@ -30,15 +30,16 @@ struct Linear {
 
 struct LinearCall {
   const Linear* layer = nullptr;
-  View out;         // (N, O)
-  View low{};       // (N, R): what lora leaves for backward; empty: nobody wants it
-  ConstView add{};  // (N, O): what the result is added to; empty: nothing. May not overlap out
+  View out;                     // (N, O)
+  View low{};                   // (N, R): what lora leaves for backward; empty: nobody wants it
+  ConstView add{};              // (N, O): what the result is added to; empty: nothing. May not overlap out
+  std::int64_t head_width = 0;  // of the heads that `turn` turns the result by; 0: it does not
 };
 
 // All layers of one input in one pass; at most four.
-void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x);
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const Turn& turn = {});
 // The same of layers in FP8. `narrow` is x (N, I) in it; x itself may be empty where no layer has an adapter.
-void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow);
+void apply(const Backend& on, std::span<const LinearCall> calls, ConstView x, const ConstFp8Rows& narrow, const Turn& turn = {});
 inline void apply(const Backend& on, const Linear& layer, View out, ConstView x) {
   const LinearCall call{&layer, out};
   apply(on, {&call, 1}, x);

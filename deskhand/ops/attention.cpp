@@ -1,6 +1,7 @@
 #include "deskhand/ops/attention.h"
 
 #include <cmath>
+#include <utility>
 
 #include "deskhand/ops/shared_beginning.h"
 
@@ -14,6 +15,13 @@ AttentionOptions settled(AttentionOptions options, std::int64_t width, std::span
                   "a beginning that stands in the first sequence, causal");
   if (options.scale == 0) options.scale = 1 / std::sqrt(static_cast<float>(width));
   return options;
+}
+
+// For the backends that do not do so themselves.
+void turn_back(const Backend& on, const AttentionGradients& gradients, const Turn& turned) {
+  if (turned.positions.empty()) return;
+  rope(on, gradients.d_q, turned.positions, turned.table, true);
+  rope(on, gradients.d_k, turned.positions, turned.table, true);
 }
 
 }  // namespace
@@ -52,12 +60,22 @@ void attention_backward(const Backend& on, const AttentionGradients& gradients, 
                   "(N, H) f32 of logsumexp");
   DESKHAND_ASSERT(bounds.size() >= 1 && bounds.front() >= 0 && bounds.back() <= q[0], "bounds inside the batch");
   options = settled(options, q[2], bounds);
-  if (on.kind == Backend::Kind::kReference) return reference::attention_backward(gradients, d_out, forward, bounds, options);
   if constexpr (kCudaBuilt)
-    if (on.kind == Backend::Kind::kCuda) return cuda::attention_backward(on, gradients, d_out, forward, bounds, options);
-  require_cpu(on);
-  if (options.shared > 0) return gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
-  cpu::attention_backward(on, gradients, d_out, forward, bounds, options);
+    if (on.kind == Backend::Kind::kCuda && cuda::turns_back(on, d_out))
+      return cuda::attention_backward(on, gradients, d_out, forward, bounds, options);
+  const Turn turned = std::exchange(options.turned, {});
+  if (on.kind == Backend::Kind::kReference) {
+    reference::attention_backward(gradients, d_out, forward, bounds, options);
+  } else if (on.kind == Backend::Kind::kCuda) {
+    if constexpr (kCudaBuilt) cuda::attention_backward(on, gradients, d_out, forward, bounds, options);
+  } else {
+    require_cpu(on);
+    if (options.shared > 0)
+      gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
+    else
+      cpu::attention_backward(on, gradients, d_out, forward, bounds, options);
+  }
+  turn_back(on, gradients, turned);
 }
 
 }  // namespace deskhand

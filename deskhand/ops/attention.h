@@ -3,6 +3,7 @@
 // written if given: backward needs it.
 #pragma once
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/rope.h"
 
 namespace deskhand {
 
@@ -11,6 +12,7 @@ struct AttentionOptions {
   float scale = 0;          // 0: 1 / sqrt(D)
   std::int32_t shared = 0;  // rows of a shared beginning, causal only: every sequence but the first is the first one's first `shared` rows,
                             // which it does not repeat, and then its own; backward adds what all give to those rows, in one order
+  Turn turned{};            // backward alone: what q and k were turned by, of all N rows. d_q and d_k are those of before it
 };
 
 void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView v, std::span<const std::int32_t> bounds,
@@ -46,6 +48,7 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
                AttentionOptions options, View logsumexp);
 void attention_backward(const Backend& on, const AttentionGradients& gradients, ConstView d_out, const AttentionForward& forward,
                         std::span<const std::int32_t> bounds, AttentionOptions options);
+bool turns_back(const Backend& on, ConstView d_out);  // attention_backward by AttentionOptions::turned
 }  // namespace cuda
 
 }  // namespace deskhand

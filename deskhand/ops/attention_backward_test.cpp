@@ -95,7 +95,7 @@ TEST_CASE("a sequence's gradients are the same to the bit, alone or packed with 
 
 TEST_CASE("attention backward is the slope of attention forward") {
   const std::int32_t bounds[] = {0, 4, 5};
-  for (const AttentionOptions options : {AttentionOptions{true, 0.2f}, AttentionOptions{false, 0.2f}, AttentionOptions{true, 0.2f, 2}}) {
+  for (const AttentionOptions& options : {AttentionOptions{true, 0.2f}, AttentionOptions{false, 0.2f}, AttentionOptions{true, 0.2f, 2}}) {
     Case made = make_case({4, 2, 3}, 5, bounds, options);
     const auto loss = [&] {
       Tensor out(DType::kF32, made.q.shape());
@@ -108,5 +108,28 @@ TEST_CASE("attention backward is the slope of attention forward") {
     CHECK(worst_difference(slopes(made.q, loss).floats(), found.d_q.floats()) < 1e-3);
     CHECK(worst_difference(slopes(made.k, loss).floats(), found.d_k.floats()) < 1e-3);
     CHECK(worst_difference(slopes(made.v, loss).floats(), found.d_v.floats()) < 1e-3);
+  }
+}
+
+TEST_CASE("attention's backward turns back what q and k were turned by") {
+  Machine machine(2);
+  Backend plain;
+  plain.kind = Backend::Kind::kReference;
+  const std::int32_t bounds[] = {0, 3, 9}, positions[] = {0, 1, 2, 0, 1, 2, 3, 4, 5};
+  const Tensor q = random_tensor({9, 4, 6}, 1), k = random_tensor({9, 2, 6}, 2), v = random_tensor({9, 2, 6}, 3),
+               d_out = random_tensor({9, 4, 6}, 4);
+  const Tensor cosine = random_tensor({6, 3}, 5), sine = random_tensor({6, 3}, 6);
+  for (const Backend* on : {&machine.on, &plain}) {
+    Tensor out(DType::kF32, q.shape()), sums(DType::kF32, {9, 4});
+    attention(*on, out, q, k, v, bounds, {}, sums);
+    Tensor d_q(DType::kF32, q.shape()), d_k(DType::kF32, k.shape()), d_v(DType::kF32, v.shape());
+    Tensor turned_q = d_q.copy(), turned_k = d_k.copy(), turned_v = d_v.copy();
+    attention_backward(*on, {d_q, d_k, d_v}, d_out, {q, k, v, out, sums}, bounds);
+    rope(*on, d_q, positions, {cosine, sine}, true);
+    rope(*on, d_k, positions, {cosine, sine}, true);
+    attention_backward(*on, {turned_q, turned_k, turned_v}, d_out, {q, k, v, out, sums}, bounds, {.turned = {positions, {cosine, sine}}});
+    CHECK(worst_difference(turned_q.floats(), d_q.floats()) == 0);
+    CHECK(worst_difference(turned_k.floats(), d_k.floats()) == 0);
+    CHECK(worst_difference(turned_v.floats(), d_v.floats()) == 0);
   }
 }

@@ -1,5 +1,7 @@
 #include "deskhand/ops/lora.h"
 
+#include "deskhand/ops/rms_norm.h"
+
 namespace deskhand {
 namespace {
 
@@ -12,6 +14,24 @@ void check(const Backend& on, ConstView out, ConstView low, ConstView x, const L
   DESKHAND_ASSERT(weights.a.shape()[1] == x.shape()[1] && weights.b.shape()[1] == rank, "(R, I) of a, (O, R) of b");
   DESKHAND_ASSERT((out.shape() == Shape{tokens, weights.b.shape()[0]}), "(N, O) of out");
   DESKHAND_ASSERT((low.shape() == Shape{tokens, rank}), "(N, R) of low");
+}
+
+View heads_of(View out, std::int64_t head_width) {
+  return out.reshaped({out.shape()[0], out.shape()[1] / head_width, head_width});
+}
+
+void check_turn(View out, std::int64_t head_width, const Turn& turn) {
+  if (head_width == 0) return;
+  DESKHAND_ASSERT(out.shape()[1] % head_width == 0 && static_cast<std::int64_t>(turn.positions.size()) == out.shape()[0],
+                  "(N, H D) of out, a position a token");
+  DESKHAND_ASSERT(turn.table.cosine.shape() == turn.table.sine.shape() && turn.table.cosine.shape().last() == head_width / 2,
+                  "(P, D/2) of cosine and sine");
+  for (const auto position : turn.positions)
+    DESKHAND_ASSERT(position >= 0 && position < turn.table.cosine.shape()[0], "a position inside the table");
+}
+
+bool fits(const View& gradient, const ConstView& value) {
+  return gradient.empty() || (gradient.type() == value.type() && gradient.shape() == value.shape());
 }
 
 }  // namespace
@@ -28,15 +48,46 @@ void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights&
 void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low,
                    const LoraWeights& weights) {
   check(on, d_out, low, x, weights);
-  const auto fits = [](const View& gradient, const ConstView& value) {
-    return gradient.empty() || (gradient.type() == value.type() && gradient.shape() == value.shape());
-  };
   DESKHAND_ASSERT(fits(gradients.d_a, weights.a) && fits(gradients.d_b, weights.b) && fits(gradients.d_x, x), "gradients of their shapes");
   if (on.kind == Backend::Kind::kReference) return reference::lora_backward(gradients, d_out, x, low, weights);
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::lora_backward(on, gradients, d_out, x, low, weights);
   require_cpu(on);
   cpu::lora_backward(on, gradients, d_out, x, low, weights);
+}
+
+void lora(const Backend& on, std::span<const LoraPart> parts, ConstView x, const Turn& turn) {
+  if (parts.empty() || parts[0].out.shape()[0] == 0) return;
+  for (const LoraPart& part : parts) {
+    if (!part.weights.a.empty()) check(on, part.out, part.low, x, part.weights);
+    check_turn(part.out, part.head_width, turn);
+  }
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::lora(on, parts, x, turn);
+  for (const LoraPart& part : parts) {
+    if (!part.weights.a.empty()) lora(on, part.out, part.low, x, part.weights);
+    if (part.head_width > 0) rope(on, heads_of(part.out, part.head_width), turn.positions, turn.table);
+  }
+}
+
+void lora_backward(const Backend& on, std::span<const LoraSlope> parts, View d_x, const LoraInput& in) {
+  if (parts.empty() || parts[0].d_out.shape()[0] == 0) return;
+  for (const LoraSlope& part : parts) {
+    if (part.weights.a.empty()) continue;
+    check(on, part.d_out, part.low, in.x, part.weights);
+    DESKHAND_ASSERT(fits(part.d_a, part.weights.a) && fits(part.d_b, part.weights.b) && fits(d_x, in.x), "gradients of their shapes");
+  }
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::lora_backward(on, parts, d_x, in);
+  ConstView x = in.x;
+  for (const LoraSlope& part : parts) {
+    if (part.weights.a.empty()) continue;
+    if (!in.norm_weight.empty() && x.data() == in.x.data()) {
+      rms_norm(on, in.normed, in.x, in.norm_weight, in.epsilon);
+      x = in.normed;
+    }
+    lora_backward(on, {part.d_a, part.d_b, d_x}, part.d_out, x, part.low, part.weights);
+  }
 }
 
 }  // namespace deskhand

@@ -3,6 +3,7 @@
 #pragma once
 #include "deskhand/ops/backend.h"
 #include "deskhand/ops/dropout.h"
+#include "deskhand/ops/rope.h"
 
 namespace deskhand {
 
@@ -25,6 +26,32 @@ struct LoraGradients {
 void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low,
                    const LoraWeights& weights);
 
+// The pairs of one input's linears at once, with the rotation of those that are turned behind them: each out as lora leaves it, then as
+// rope does. On CUDA in bf16 these are few passes (cuda/lora_passes.h), elsewhere one after the other.
+struct LoraPart {
+  View out;                     // (N, O)
+  View low;                     // (N, R), as above
+  LoraWeights weights;          // a empty: no pair
+  std::int64_t head_width = 0;  // of the heads that out is turned by; 0: it is not turned
+};
+void lora(const Backend& on, std::span<const LoraPart> parts, ConstView x, const Turn& turn = {});
+
+// Their backward: d_a, d_b and d_x are added to, each may be empty. d_out is that of what was not turned yet.
+struct LoraSlope {
+  View d_a, d_b;        // (R, I), (O, R)
+  ConstView d_out;      // (N, O)
+  ConstView low;        // (N, R), as the forward pass left it
+  LoraWeights weights;  // a empty: no pair
+};
+// x (N, I), or what it is the rms_norm of: then it is made in `normed` where a backend wants it so.
+struct LoraInput {
+  ConstView x;
+  ConstView norm_weight{}, rstd{};  // (I) and (N) f32; empty: x is the input itself
+  float epsilon = 0;
+  View normed{};  // (N, I)
+};
+void lora_backward(const Backend& on, std::span<const LoraSlope> parts, View d_x, const LoraInput& in);
+
 namespace reference {
 void lora(View out, View low, ConstView x, const LoraWeights& weights);
 void lora_backward(const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low, const LoraWeights& weights);
@@ -38,6 +65,8 @@ namespace cuda {
 void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights& weights);
 void lora_backward(const Backend& on, const LoraGradients& gradients, ConstView d_out, ConstView x, ConstView low,
                    const LoraWeights& weights);
+void lora(const Backend& on, std::span<const LoraPart> parts, ConstView x, const Turn& turn);
+void lora_backward(const Backend& on, std::span<const LoraSlope> parts, View d_x, const LoraInput& in);
 }  // namespace cuda
 
 }  // namespace deskhand

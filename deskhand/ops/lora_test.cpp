@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/testing.h"
 
 using namespace deskhand;
@@ -138,4 +139,52 @@ TEST_CASE("LoRA backward is the slope of LoRA forward, dropout and all") {
   CHECK(worst_difference(slopes(a, loss).floats(), found.d_a.floats()) < 1e-3);
   CHECK(worst_difference(slopes(b, loss).floats(), found.d_b.floats()) < 1e-3);
   CHECK(worst_difference(slopes(x, loss).floats(), found.d_x.floats()) < 1e-3);
+}
+
+TEST_CASE("pairs of one input together are each of them alone, turned where that is asked for, the input normed or to be normed") {
+  const std::int64_t tokens = 9, inputs = 40, outputs[] = {24, 16, 8}, ranks[] = {8, 0, 16};
+  const std::int32_t positions[] = {0, 1, 2, 3, 0, 1, 2, 3, 4};
+  const Tensor cosine = random_tensor({5, 4}, 1), sine = random_tensor({5, 4}, 2);
+  for (const float dropped : {0.f, 0.3f})
+    for (const bool is_normed : {false, true}) {
+      Machine machine(2);
+      const Tensor before = random_tensor({tokens, inputs}, 3), weight = random_tensor({inputs}, 4);
+      Tensor x(DType::kF32, before.shape()), room = random_tensor(before.shape(), 5), rstd(DType::kF32, {tokens});
+      rms_norm(machine.on, x, before, weight, 1e-5f, rstd);
+      Tensor d_x = random_tensor({tokens, inputs}, 6), wanted_d_x = d_x.copy();
+      std::vector<Tensor> a, b, low, wanted_low, out, wanted, d_a, d_b, wanted_d_a, wanted_d_b, d_out;
+      std::vector<LoraPart> parts;
+      std::vector<LoraSlope> slopes;
+      for (unsigned i = 0; i < 3; ++i) {
+        const std::int64_t rank = std::max<std::int64_t>(ranks[i], 1);
+        a.push_back(random_tensor({rank, inputs}, 10 + i));
+        b.push_back(random_tensor({outputs[i], rank}, 20 + i));
+        out.push_back(random_tensor({tokens, outputs[i]}, 30 + i));
+        d_out.push_back(random_tensor({tokens, outputs[i]}, 40 + i));
+        d_a.push_back(random_tensor({rank, inputs}, 50 + i));
+        d_b.push_back(random_tensor({outputs[i], rank}, 60 + i));
+        low.emplace_back(DType::kF32, Shape{tokens, rank});
+        for (auto [from, to] : {std::pair(&out, &wanted), {&d_a, &wanted_d_a}, {&d_b, &wanted_d_b}, {&low, &wanted_low}})
+          to->push_back(from->back().copy());
+      }
+      for (unsigned i = 0; i < 3; ++i) {
+        LoraWeights weights;
+        if (ranks[i] > 0) weights = {a[i], b[i], 0.5f, {.probability = dropped, .seed = 3, .layer = i}};
+        const std::int64_t head_width = i < 2 ? 8 : 0;
+        parts.push_back({out[i], low[i], weights, head_width});
+        slopes.push_back({d_a[i], d_b[i], d_out[i], low[i], weights});
+        if (ranks[i] > 0) lora(machine.on, wanted[i], wanted_low[i], x, weights);
+        if (head_width > 0)
+          rope(machine.on, wanted[i].view().reshaped({tokens, outputs[i] / head_width, head_width}), positions, {cosine, sine});
+        if (ranks[i] > 0) lora_backward(machine.on, {wanted_d_a[i], wanted_d_b[i], wanted_d_x}, d_out[i], x, wanted_low[i], weights);
+      }
+      lora(machine.on, parts, x, {positions, {cosine, sine}});
+      lora_backward(machine.on, slopes, d_x, is_normed ? LoraInput{x} : LoraInput{before, weight, rstd, 1e-5f, room});
+      CHECK(worst_difference(d_x.floats(), wanted_d_x.floats()) == 0);
+      for (unsigned i = 0; i < 3; ++i) {
+        CHECK(worst_difference(out[i].floats(), wanted[i].floats()) == 0);
+        CHECK(worst_difference(d_a[i].floats(), wanted_d_a[i].floats()) == 0);
+        CHECK(worst_difference(d_b[i].floats(), wanted_d_b[i].floats()) == 0);
+      }
+    }
 }

@@ -15,6 +15,12 @@ struct RopeTable {
 
 void rope(const Backend& on, View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse = false);
 
+// By which something is turned, or not at all where there are no positions.
+struct Turn {
+  std::span<const std::int32_t> positions;  // (N)
+  RopeTable table;
+};
+
 namespace reference {
 void rope(View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
 }

@@ -241,13 +241,16 @@ void attention(const Backend& on, View out, ConstView q, ConstView k, ConstView 
   check_launch();
 }
 
+bool turns_back(const Backend& on, ConstView d_out) {
+  return d_out.type() == DType::kBF16 && has_hopper_attention(on, d_out.shape()[2]);
+}
+
 void attention_backward(const Backend& on, const AttentionGradients& gradients, ConstView d_out, const AttentionForward& forward,
                         std::span<const std::int32_t> bounds, AttentionOptions options) {
   require_gpu(on, {gradients.d_q, gradients.d_k, gradients.d_v, d_out, forward.q, forward.k, forward.v, forward.out, forward.logsumexp});
   const std::int64_t rows = bounds.back() - bounds.front(), width = d_out.shape()[2];
   if (rows == 0 || width == 0 || d_out.shape()[1] == 0) return;
-  if (d_out.type() == DType::kBF16 && has_hopper_attention(on, width))
-    return attention_backward_hopper(on, gradients, d_out, forward, bounds, options);
+  if (turns_back(on, d_out)) return attention_backward_hopper(on, gradients, d_out, forward, bounds, options);
   if (options.shared > 0) return gathered_attention_backward(on, gradients, d_out, forward, bounds, options);
   if (d_out.type() == DType::kBF16) {
     if (has_attention_tiles(width)) return attention_backward_bf16(on, gradients, d_out, forward, bounds, options);

@@ -2,6 +2,8 @@
 // off by half a bf16 step, 2^-9 of its size: kStep leaves room for the sums before it.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstring>
 #include <functional>
 
 #include "deskhand/ops/add.h"
@@ -296,6 +298,111 @@ TEST_CASE("in bf16 LoRA and its backward agree with the reference within bf16's 
     CHECK(at->difference(d_a_there, d_a) < 2 * kStep);
     CHECK(at->difference(d_b_there, d_b) < 2 * kStep);
   }
+}
+
+// As few passes where sides are multiples of 64 and ranks of 8, one product after the other where not (the last sizes).
+TEST_CASE("in bf16 pairs of one input and the rotation behind them agree with the reference, and are the same from run to run") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Size {
+    std::int64_t tokens, inputs, head_width, queries, keys, rank_q, rank_v;
+  };
+  for (const Size size : {Size{1, 64, 64, 1, 1, 16, 16},
+                          {70, 192, 128, 3, 1, 16, 8},
+                          {100, 576, 64, 9, 2, 32, 32},
+                          {4100, 64, 64, 3, 1, 16, 16},
+                          {4100, 64, 64, 1, 1, 24, 24},
+                          {4100, 64, 64, 1, 1, 8, 8},
+                          {70, 304, 128, 2, 1, 16, 16},
+                          {70, 192, 32, 2, 2, 12, 4}})
+    for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighbours})
+      for (const float probability : {0.0f, 0.25f})
+        for (const bool is_normed : {false, true}) {
+          if (size.tokens > 70 && is_normed != (pairs == RopePairs::kHalves)) continue;  // the reference is slow
+          INFO(size.tokens, " tokens of ", size.inputs, ", heads of ", size.head_width, ", ranks ", size.rank_q, " and ", size.rank_v,
+               ", halves ", pairs == RopePairs::kHalves, ", dropout ", probability, ", normed ", is_normed);
+          const std::int64_t n = size.tokens,
+                             widths[] = {size.queries * size.head_width, size.keys * size.head_width, size.keys * size.head_width},
+                             ranks[] = {size.rank_q, 0, size.rank_v};
+          std::vector<std::int32_t> positions;
+          for (std::int64_t i = 0; i < n; ++i) positions.push_back(static_cast<std::int32_t>(i * 31 % 97));
+          Tensor cosine(DType::kF32, {97, size.head_width / 2}), sine(DType::kF32, cosine.shape());
+          for (std::size_t i = 0; i < cosine.floats().size(); ++i) {
+            cosine.floats()[i] = std::cos(0.37f * static_cast<float>(i));
+            sine.floats()[i] = std::sin(0.37f * static_cast<float>(i));
+          }
+          const Tensor cosine_there = at->up(cosine), sine_there = at->up(sine);
+          const Turn turn{positions, {cosine, sine, pairs}}, turn_there{positions, {cosine_there, sine_there, pairs}};
+          const Twin before_norm(*at, {n, size.inputs}, 1), first_d_x(*at, {n, size.inputs}, 2);
+          const Tensor weight = random_tensor({size.inputs}, 3), weight_there = at->up(weight);
+          Tensor normed(DType::kF32, {n, size.inputs}), rstd(DType::kF32, {n}), normed_there = poison(*at, normed.shape());
+          reference::rms_norm(normed, before_norm.here, weight, 1e-5f, rstd);
+          const Tensor rstd_there = at->up(rstd);
+          const LoraInput in = is_normed ? LoraInput{before_norm.here, weight, rstd, 1e-5f, normed} : LoraInput{before_norm.here},
+                          in_there = is_normed ? LoraInput{before_norm.there, weight_there, rstd_there, 1e-5f, normed_there}
+                                               : LoraInput{before_norm.there};
+          struct Values {
+            Tensor out[3], low[3], d_a[3], d_b[3], d_x;
+          };
+          std::vector<Tensor> a, b, a_there, b_there;
+          std::vector<Twin> out, d_out;
+          for (unsigned i = 0; i < 3; ++i) {
+            const std::int64_t rank = std::max<std::int64_t>(ranks[i], 1);
+            a.push_back(random_tensor({rank, size.inputs}, 10 + i, 0.1f));
+            b.push_back(random_tensor({widths[i], rank}, 20 + i, 0.3f));
+            a_there.push_back(at->up(a[i]));
+            b_there.push_back(at->up(b[i]));
+            out.emplace_back(*at, Shape{n, widths[i]}, 30 + i);
+            d_out.emplace_back(*at, Shape{n, widths[i]}, 40 + i);
+          }
+          const auto run = [&](bool there) {
+            Values made;
+            std::vector<LoraPart> parts;
+            std::vector<LoraSlope> slopes;
+            for (unsigned i = 0; i < 3; ++i) {
+              const Shape shape{n, std::max<std::int64_t>(ranks[i], 1)};
+              made.out[i] = (there ? out[i].there : out[i].here).copy();
+              made.low[i] = there ? poison(*at, shape) : Tensor(DType::kF32, shape);
+              made.d_a[i] = random_tensor(a[i].shape(), 50 + i);
+              made.d_b[i] = random_tensor(b[i].shape(), 60 + i);
+              if (there) made.d_a[i] = at->up(made.d_a[i]);
+              if (there) made.d_b[i] = at->up(made.d_b[i]);
+              LoraWeights weights;
+              if (ranks[i] > 0)
+                weights = {there ? a_there[i] : a[i],
+                           there ? b_there[i] : b[i],
+                           0.7f,
+                           {.probability = probability, .seed = 9, .step = 2, .layer = i}};
+              const std::int64_t head_width = i < 2 ? size.head_width : 0;
+              parts.push_back({made.out[i], made.low[i], weights, head_width});
+              slopes.push_back({made.d_a[i], made.d_b[i], there ? d_out[i].there : d_out[i].here, made.low[i], weights});
+            }
+            made.d_x = (there ? first_d_x.there : first_d_x.here).copy();
+            const Backend on = there ? at->on : plain();
+            const LoraInput& input = there ? in_there : in;
+            if (is_normed && there) rms_norm(on, normed_there, before_norm.there, weight_there, 1e-5f);
+            lora(on, parts, is_normed ? ConstView(input.normed) : input.x, there ? turn_there : turn);
+            lora_backward(on, slopes, made.d_x, input);
+            return made;
+          };
+          const Values wanted = run(false), found = run(true), again = run(true);
+          const auto same = [&](const Tensor& one, const Tensor& other) {
+            const Tensor x = at->context.to_host(one), y = at->context.to_host(other);
+            return std::memcmp(x.view().data(), y.view().data(), static_cast<std::size_t>(x.view().bytes())) == 0;
+          };
+          for (unsigned i = 0; i < 3; ++i) {
+            check_close(*at, found.out[i], wanted.out[i], 2 * kStep);
+            CHECK(same(found.out[i], again.out[i]));
+            if (ranks[i] == 0) continue;
+            check_close(*at, found.low[i], wanted.low[i], 2 * kStep);
+            CHECK(at->difference(found.d_a[i], wanted.d_a[i]) < 2 * kStep);
+            CHECK(at->difference(found.d_b[i], wanted.d_b[i]) < 2 * kStep);
+            CHECK(same(found.d_a[i], again.d_a[i]));
+            CHECK(same(found.d_b[i], again.d_b[i]));
+          }
+          check_close(*at, found.d_x, wanted.d_x, 2 * kStep);
+          CHECK(same(found.d_x, again.d_x));
+        }
 }
 
 TEST_CASE("in bf16 the head's loss is f32's, and its gradients are within bf16's steps, in one chunk or many") {

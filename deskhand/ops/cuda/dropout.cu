@@ -1,38 +1,17 @@
 // A thread draws once for eight neighbours of a row, the very bits that the CPU draws.
-#include <cmath>
+#include "deskhand/ops/cuda/dropout.cuh"
 
 #include "deskhand/ops/cuda/map.cuh"
-#include "deskhand/ops/dropout.h"
 
 namespace deskhand::cuda {
 namespace {
-
-constexpr int kDraws = 8;  // of 16 bits from one call of Philox
-
-__device__ uint4 philox(uint4 counter, uint2 key) {
-  for (int round = 0; round < 10; ++round) {
-    constexpr std::uint32_t kA = 0xd2511f53, kB = 0xcd9e8d57;
-    counter = make_uint4(__umulhi(kB, counter.z) ^ counter.y ^ key.x, kB * counter.z, __umulhi(kA, counter.x) ^ counter.w ^ key.y,
-                         kA * counter.x);
-    key = make_uint2(key.x + 0x9e3779b9, key.y + 0xbb67ae85);
-  }
-  return counter;
-}
-
-struct Draw {
-  std::uint32_t falls;  // of 65536
-  float scale;          // of what stays
-  std::uint32_t first_row, layer, step;
-  uint2 key;
-};
 
 template <class T>
 __global__ void dropout_kernel(T* out, const T* x, std::int64_t rows, std::int64_t width, Draw draw, bool packs, bool add) {
   const std::int64_t groups = (width + kDraws - 1) / kDraws, number = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (number >= rows * groups) return;
   const std::int64_t row = number / groups, group = number % groups, at = row * width + group * kDraws;
-  const uint4 drawn =
-      philox(make_uint4(draw.first_row + static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(group), draw.layer, draw.step), draw.key);
+  const uint4 drawn = drawn_of(draw, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(group));
   const std::uint32_t words[] = {drawn.x, drawn.y, drawn.z, drawn.w};
   const auto kept = [&](int i, float value) { return (words[i / 2] >> (i % 2 * 16) & 0xffff) < draw.falls ? 0 : value * draw.scale; };
   if (packs) {
@@ -46,8 +25,7 @@ __global__ void dropout_kernel(T* out, const T* x, std::int64_t rows, std::int64
   }
 #pragma unroll
   for (int i = 0; i < kDraws; ++i)
-    if (group * kDraws + i < width)
-      out[at + i] = narrowed<T>(kept(i, widened(x[at + i])) + (add ? widened(out[at + i]) : 0));
+    if (group * kDraws + i < width) out[at + i] = narrowed<T>(kept(i, widened(x[at + i])) + (add ? widened(out[at + i]) : 0));
 }
 
 }  // namespace
@@ -57,18 +35,12 @@ void dropout(const Backend& on, View out, ConstView x, const Dropout& dropped, I
   constexpr int kThreads = 256;
   const std::int64_t rows = x.shape()[0], width = x.shape()[1], groups = (width + kDraws - 1) / kDraws;
   if (rows * groups == 0) return;
-  const auto falls = static_cast<std::uint32_t>(std::floor(dropped.probability * 65536.0 + 0.5));
-  const Draw draw{.falls = falls,
-                  .scale = static_cast<float>(65536.0 / (65536.0 - falls)),
-                  .first_row = dropped.first_row,
-                  .layer = dropped.layer,
-                  .step = dropped.step,
-                  .key = make_uint2(static_cast<std::uint32_t>(dropped.seed), static_cast<std::uint32_t>(dropped.seed >> 32))};
+  const Draw draw = draw_of(dropped);
   with_type(x.type(), [&](auto type) {
     using T = decltype(type);
     const bool packs = width % kDraws == 0 && is_aligned(out.data()) && is_aligned(x.data());
-    dropout_kernel<<<blocks_for(rows * groups, kThreads), kThreads, 0, stream(on)>>>(pointer<T>(out), pointer<T>(x), rows, width, draw, packs,
-                                                                                     into == Into::kAdd);
+    dropout_kernel<<<blocks_for(rows * groups, kThreads), kThreads, 0, stream(on)>>>(pointer<T>(out), pointer<T>(x), rows, width, draw,
+                                                                                     packs, into == Into::kAdd);
   });
   check_launch();
 }

@@ -2,6 +2,7 @@
 // queries held, once for d_k and d_v with a block of keys held: seven products instead of five, but every sum is made in one place and in
 // one order.
 #include "deskhand/ops/cuda/hopper/blocks.cuh"
+#include "deskhand/ops/cuda/rope.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -21,6 +22,35 @@ struct BackwardMaps {
 
 constexpr int kSide = 64;  // rows of the other side's tiles in backward
 
+// Turns what a thread has of one of its two rows (kHalf 0 or 1) back.
+template <int kHalf, int kSums>
+__device__ void turn_back(float (&sum)[kSums], const Turned& turned, int row) {
+  constexpr int kPairs = kSums, kWidth = 2 * kSums;  // of a head
+  const std::int64_t angles = std::int64_t{turned.position[row]} * kPairs;
+  const int lane = threadIdx.x % 4;
+  const auto turn = [](float& first, float& second, float cosine, float sine) {
+    const float a = first, b = second;
+    first = a * cosine + b * sine;
+    second = b * cosine - a * sine;
+  };
+  if (turned.halves) {
+#pragma unroll
+    for (int n = 0; n < kWidth / 16; ++n) {
+      const int at = 4 * n + 2 * kHalf, other = at + kWidth / 4;
+      const float2 cosine = *reinterpret_cast<const float2*>(turned.cosines + angles + 8 * n + 2 * lane),
+                   sine = *reinterpret_cast<const float2*>(turned.sines + angles + 8 * n + 2 * lane);
+      turn(sum[at], sum[other], cosine.x, sine.x);
+      turn(sum[at + 1], sum[other + 1], cosine.y, sine.y);
+    }
+  } else {
+#pragma unroll
+    for (int n = 0; n < kWidth / 8; ++n) {
+      const int at = 4 * n + 2 * kHalf;
+      turn(sum[at], sum[at + 1], turned.cosines[angles + 4 * n + lane], turned.sines[angles + 4 * n + lane]);
+    }
+  }
+}
+
 template <int kWidth>
 struct KeyShared {
   static constexpr int kStages = 4;
@@ -34,7 +64,7 @@ struct KeyShared {
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads, 1)
     d_key_kernel(const __grid_constant__ BackwardMaps maps, const Heads at, const KeyBlock* blocks, const float2* sums,
-                 std::int64_t all_rows, Bf16* d_k, Bf16* d_v, float* parts) {
+                 std::int64_t all_rows, const Turned turned, Bf16* d_k, Bf16* d_v, float* parts) {
   using Shared = KeyShared<kWidth>;
   constexpr int kStages = Shared::kStages;
   Shared& shared = shared_memory<Shared>();
@@ -155,6 +185,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const auto write = [&]<int kHalf>() {
     const int to = key + 8 * kHalf;
     const std::int64_t line = to * step + group * kWidth;
+    if (turned.position && to < block.end) turn_back<kHalf>(sum_k, turned, to);
     write_row<kHalf>(d_k + line, sum_k, at.scale, to < block.end);
     write_row<kHalf>(d_v + line, sum_v, 1, to < block.end);
   };
@@ -162,18 +193,26 @@ __global__ void __launch_bounds__(kThreads, 1)
   write.template operator()<1>();
 }
 
-// d_k and d_v of the shared beginning: its parts, summed in their order. A thread a column of a group's row.
+// d_k and d_v of the shared beginning, which begins at row `first`: its parts, summed in their order. A thread a column of a group's row;
+// to turn it back it sums its partner too.
 template <int kWidth>
-__global__ void sum_parts_kernel(Bf16* d_k, Bf16* d_v, const float* parts, int runs, int groups, std::int64_t count, float scale) {
+__global__ void sum_parts_kernel(Bf16* d_k, Bf16* d_v, const float* parts, int runs, int groups, std::int64_t first, std::int64_t count,
+                                 float scale, const Turned turned) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const std::int64_t row = i / (groups * kWidth), group = i / kWidth % groups, block = row / kBlock;
   const std::int64_t step = std::int64_t{groups} * 2 * kBlock * kWidth;
-  float sum_k = 0, sum_v = 0;
+  const int column = static_cast<int>(i % kWidth), half = turned.halves ? kWidth / 2 : 1, other = column ^ half;
+  float sum_k = 0, sum_v = 0, sum_other = 0;
   for (std::int64_t run = block * kBlock / kRun; run < runs; ++run) {
-    const float* const from = parts + (block * runs + run) * step + group * 2 * kBlock * kWidth + row % kBlock * kWidth + i % kWidth;
-    sum_k += from[0];
-    sum_v += from[kBlock * kWidth];
+    const float* const from = parts + (block * runs + run) * step + group * 2 * kBlock * kWidth + row % kBlock * kWidth;
+    sum_k += from[column];
+    sum_v += from[kBlock * kWidth + column];
+    if (turned.position) sum_other += from[other];
+  }
+  if (turned.position) {
+    const std::int64_t angle = std::int64_t{turned.position[first + row]} * (kWidth / 2) + (turned.halves ? column % half : column / 2);
+    sum_k = sum_k * turned.cosines[angle] + (column < other ? sum_other : -sum_other) * turned.sines[angle];
   }
   d_k[i] = __float2bfloat16_rn(sum_k * scale);
   d_v[i] = __float2bfloat16_rn(sum_v);
@@ -215,7 +254,7 @@ struct Rows {
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads, 1)
     d_query_kernel(const __grid_constant__ BackwardMaps maps, const Heads at, const QueryBlock* blocks, const Rows in, float2* sums,
-                   std::int64_t all_rows, Bf16* d_q) {
+                   std::int64_t all_rows, const Turned turned, Bf16* d_q) {
   using Shared = QueryShared<kWidth>;
   constexpr int kStages = Shared::kStages;
   Shared& shared = shared_memory<Shared>();
@@ -342,6 +381,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       let_go(shared.free[stage.at]);
     }
     if (seen == 0) continue;
+    if (turned.position && row < block.end) turn_back<0>(sum, turned, row);
+    if (turned.position && row + 8 < block.end) turn_back<1>(sum, turned, row + 8);
     write_row<0>(d_q + row * step + head * kWidth, sum, at.scale, row < block.end);
     write_row<1>(d_q + (row + 8) * step + head * kWidth, sum, at.scale, row + 8 < block.end);
   }
@@ -379,6 +420,7 @@ void attention_backward_hopper(const Backend& on, const AttentionGradients& grad
   const KeyBlock* const key_list = on.cuda->upload(kOrder, std::span<const KeyBlock>(keys));
   const std::int64_t all_rows = d_out.shape()[0], first = bounds.front();
   float2* const sums = on.cuda->scratch<float2>(kDelta, all_rows * at.heads);
+  const Turned turned = turned_by(on, options.turned);
   const int runs = runs_of(bounds), shared_blocks = tiles_of(options.shared, kBlock);
   DESKHAND_ASSERT(keys.size() < 65536, "key blocks that a grid has room for");
   with_width(d_out.shape()[2], [&]<int kWidth>() {
@@ -386,20 +428,20 @@ void attention_backward_hopper(const Backend& on, const AttentionGradients& grad
     const Rows in{pointer<Bf16>(d_out), pointer<Bf16>(forward.out), pointer(forward.logsumexp)};
     const BackwardMaps of_queries{map_of(forward.q, end, kBlock), map_of(d_out, end, kBlock), map_of(forward.k, end, kSide),
                                   map_of(forward.v, end, kSide)};
-    start<QueryShared<kWidth>>(on, &d_query_kernel<kWidth>, grid_of(on, at), of_queries, at, query_list, in, sums, all_rows,
+    start<QueryShared<kWidth>>(on, &d_query_kernel<kWidth>, grid_of(on, at), of_queries, at, query_list, in, sums, all_rows, turned,
                                pointer<Bf16>(gradients.d_q));
     float* parts = nullptr;
     if (options.shared > 0) parts = on.cuda->scratch<float>(kSums, std::int64_t{shared_blocks} * runs * at.groups * 2 * kBlock * kWidth);
     const BackwardMaps of_keys{map_of(forward.q, end, kSide), map_of(d_out, end, kSide), map_of(forward.k, end, kBlock),
                                map_of(forward.v, end, kBlock)};
     start<KeyShared<kWidth>>(on, &d_key_kernel<kWidth>, dim3(static_cast<unsigned>(at.groups), static_cast<unsigned>(keys.size())), of_keys,
-                             at, key_list, sums, all_rows, pointer<Bf16>(gradients.d_k), pointer<Bf16>(gradients.d_v), parts);
+                             at, key_list, sums, all_rows, turned, pointer<Bf16>(gradients.d_k), pointer<Bf16>(gradients.d_v), parts);
     if (options.shared == 0) return;
     const std::int64_t row = std::int64_t{at.groups} * kWidth, count = options.shared * row;
     constexpr int kSumThreads = 256;
-    sum_parts_kernel<kWidth><<<blocks_for(count, kSumThreads), kSumThreads, 0, stream(on)>>>(pointer<Bf16>(gradients.d_k) + first * row,
-                                                                                             pointer<Bf16>(gradients.d_v) + first * row,
-                                                                                             parts, runs, at.groups, count, options.scale);
+    sum_parts_kernel<kWidth><<<blocks_for(count, kSumThreads), kSumThreads, 0, stream(on)>>>(
+        pointer<Bf16>(gradients.d_k) + first * row, pointer<Bf16>(gradients.d_v) + first * row, parts, runs, at.groups, first, count,
+        options.scale, turned);
     check_launch();
   });
 }
