@@ -55,7 +55,9 @@ Tensor random_floats(Shape shape, float scale, unsigned seed) {
   Tensor tensor(DType::kF32, shape);
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, scale);
-  for (float& value : tensor.floats()) value = normal(random);
+  constexpr std::size_t kDrawn = 1 << 20;  // repeated from there on
+  const std::span<float> values = tensor.floats();
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = i < kDrawn ? normal(random) : values[i - kDrawn];
   return tensor.copy_to(Device::kCuda);
 }
 
@@ -128,8 +130,9 @@ int main(int count, char** arguments) try {
   RandomWeights random(fp8 ? DType::kBF16 : type_of(held));
   const DecoderWeights base = random_decoder(config, random, fp8 ? &on : nullptr);
   Adapter adapter = random_adapter(config, base, hybrid, small);
-  const DecoderWeights weights = adapted(base, adapter, config);
+  DecoderWeights weights = adapted(base, adapter, config);
   Parameters parameters = Parameters::of(adapter, 1);
+  parameters.keep_rounded(on, weights.head.weight);
   const DecoderGradients gradients = gradients_of(parameters, config);
   std::vector<std::int64_t> lengths;
   std::int64_t tokens = 0;
@@ -147,18 +150,20 @@ int main(int count, char** arguments) try {
       drawn.push_back(random_texts(lengths, config.vocabulary, static_cast<std::uint64_t>(step * passes + i)));
     context.synchronise();
     const auto start = std::chrono::steady_clock::now();
-    parameters.clear_gradients(on);
+    parameters.clear_gradients(on, gradients.head.weight);
     double loss = 0;
+    Into head = Into::kOverwrite;
     const auto targets = static_cast<double>(passes * (tokens - static_cast<std::int64_t>(lengths.size())));
-    for (const Texts& one : drawn)
-      loss += pass.backward(on, {one.tokens, one.bounds, one.rows, one.targets}, gradients,
-                            {.scale = static_cast<float>(1 / targets), .dropout = dropout, .step = static_cast<std::uint32_t>(step)})
-                  .loss;
+    for (const Texts& one : drawn) {
+      loss +=
+          pass.backward(
+                  on, {one.tokens, one.bounds, one.rows, one.targets}, gradients,
+                  {.scale = static_cast<float>(1 / targets), .dropout = dropout, .step = static_cast<std::uint32_t>(step), .head = head})
+              .loss;
+      head = Into::kAdd;
+    }
     const double scale = clip_scale(gradient_norm(on, parameters.gradients()).norm, 1);
-    std::vector<AdamWPart> parts;
-    for (const Parameters::Entry& entry : parameters.entries())
-      parts.push_back({entry.value, {parameters.first_moment(entry), parameters.second_moment(entry)}, parameters.gradient(entry)});
-    adamw(on, parts, {.learning_rate = 1e-6, .step = step, .gradient_scale = scale});
+    adamw(on, parameters.parts(), {.learning_rate = 1e-6, .step = step, .gradient_scale = scale});
     context.synchronise();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     losses.push_back(loss / targets);

@@ -4,6 +4,7 @@
 
 #include "deskhand/model/first_rows.h"
 #include "deskhand/ops/attention.h"
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/fp8.h"
 #include "deskhand/ops/gather.h"
@@ -150,7 +151,10 @@ HeadLoss TrainingPass::backward(const Backend& given, const Batch& batch, const 
   DESKHAND_ASSERT(gradients.layers.size() == weights_.layers.size(), "gradients for each layer, be they empty");
   const HeadLoss loss = forward(on, batch, options, &gradients);
   has_narrow_d_x_ = false;
-  if (batch.rows.empty()) return loss;
+  if (batch.rows.empty()) {
+    if (options.head == Into::kOverwrite) clear(on, gradients.head.weight);
+    return loss;
+  }
   const std::size_t lowest = lowest_trained(gradients), layers = weights_.layers.size();
   for (std::size_t number = layers; number-- > lowest;) {
     if (limits_.recompute && number + 1 < layers) forward_layer(on, number, options, Stretch::kAllButDown);
@@ -199,7 +203,7 @@ HeadLoss TrainingPass::forward(const Backend& on, const Batch& batch, const Opti
   gather_rows(on, last, rows_of(inputs_.back()), batch.rows);
   rms_norm(on, hidden, last, weights_.final_norm, config_.norm_epsilon, rstd);
   if (!gradients) return head_loss(on, {}, hidden, weights_.head.weight, batch.targets, {.weights = batch.weights});
-  const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight};
+  const HeadGradients of_head{.d_hidden = hidden, .d_weight = gradients->head.weight, .into = options.head};
   const HeadLoss loss =
       head_loss(on, of_head, hidden, weights_.head.weight, batch.targets, {.scale = options.scale, .weights = batch.weights});
   rms_norm_backward(on, {.d_x = hidden, .d_weight = gradients->final_norm}, hidden, last, weights_.final_norm, rstd);

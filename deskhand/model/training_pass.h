@@ -36,6 +36,7 @@ class TrainingPass {
     std::uint64_t seed = 0;       // of dropout, with the next two
     std::uint32_t step = 0;       // of the optimizer
     std::uint32_t first_row = 0;  // rows that earlier passes of this step had
+    Into head = Into::kAdd;       // its gradient: the first pass of a step may overwrite it
   };
 
   // Makes every buffer. Borrows both: values may change between passes, shapes and addresses may not. Throws Error(kTooLarge) if the memory
@@ -44,7 +45,7 @@ class TrainingPass {
 
   // Sums over all targets; no dropout. Throws Error(kBadInput) or Error(kTooLarge) as Decoder::forward.
   HeadLoss evaluate(const Backend& on, const Batch& batch);
-  // The same, and gradients times options.scale are added to.
+  // The same, and gradients times options.scale are added to, the head's as options say.
   HeadLoss backward(const Backend& on, const Batch& batch, const DecoderGradients& gradients, const Options& options);
 
   // Bytes of the buffers; without weights, gradients and the scratch of products. lora_ranks: the sum over a layer's pairs.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/linear.h"
 
 namespace deskhand {
@@ -33,6 +34,12 @@ HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int3
   return cpu::cross_entropy(on, logits, targets, scale, weights);
 }
 
+std::int64_t logit_bytes(const Backend& on, bool wants_weight) {
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda) return cuda::logit_bytes(on, wants_weight);
+  return kLogitBytes;
+}
+
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options) {
   DESKHAND_ASSERT(
@@ -47,6 +54,7 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
   const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
   check_targets(targets, vocabulary);
   check_weights(options.weights, targets);
+  if (gradients.into == Into::kOverwrite && (tokens == 0 || on.kind != Backend::Kind::kCuda)) clear(on, gradients.d_weight);
   if (on.kind == Backend::Kind::kReference) return reference::head_loss(gradients, hidden, weight, targets, options.scale, options.weights);
   HeadLoss total;
   if (tokens == 0) return total;

@@ -3,6 +3,7 @@
 // one).
 #pragma once
 #include "deskhand/ops/backend.h"
+#include "deskhand/ops/into.h"
 
 namespace deskhand {
 
@@ -29,9 +30,14 @@ struct HeadLossOptions {
 };
 
 struct HeadGradients {
-  View d_hidden;  // (M, C) overwritten; empty: evaluation, nothing but the sums
-  View d_weight;  // (V, C) f32 added to; empty: the head is frozen
+  View d_hidden;           // (M, C) overwritten; empty: evaluation, nothing but the sums
+  View d_weight;           // (V, C) f32; empty: the head is frozen
+  Into into = Into::kAdd;  // d_weight
 };
+
+// Bytes of logits at a time where options do not say: on CUDA more where the head's gradient is wanted, all of which each time reads and
+// writes.
+std::int64_t logit_bytes(const Backend& on, bool wants_weight);
 
 // hidden (M, C) f32, or bf16 on CUDA, and d_hidden of its type; weight (V, C) of any type, targets (M) in 0 .. V - 1. d_hidden may be
 // hidden. The products
@@ -52,6 +58,7 @@ namespace cpu {
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights);
 }
 namespace cuda {
+std::int64_t logit_bytes(const Backend& on, bool wants_weight);
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights);
 HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView hidden, ConstView weight,
                    std::span<const std::int32_t> targets, HeadLossOptions options);

@@ -30,6 +30,13 @@ TEST_CASE("the head's loss and gradients agree with the reference for every type
       const Tensor before = random_tensor({vocabulary, width}, 3, 0.1f);
       Tensor wanted_hidden(DType::kF32, hidden.shape()), wanted_weight = before.copy();
       const HeadLoss wanted = reference::head_loss({wanted_hidden, wanted_weight}, hidden, weight, targets, 0.25f);
+      Tensor wanted_alone = random_tensor({vocabulary, width}, 4, 1e6f);
+      Backend plain;
+      plain.kind = Backend::Kind::kReference;
+      head_loss(plain, {.d_weight = wanted_alone, .into = Into::kOverwrite}, hidden, weight, targets, {.scale = 0.25f});
+      Tensor added = wanted_weight.copy();
+      for (std::size_t i = 0; i < before.floats().size(); ++i) added.floats()[i] -= before.floats()[i];
+      CHECK(worst_difference(added.floats(), wanted_alone.floats()) < 1e-4);
       for (const CpuFeatures& cpu : feature_levels()) {
         for (const std::int64_t rows : {1, 20, 1000}) {
           Tensor first;
@@ -48,6 +55,10 @@ TEST_CASE("the head's loss and gradients agree with the reference for every type
             if (first.empty()) first = d_weight.copy();
             CHECK(worst_difference(d_weight.floats(), first.floats()) == 0);
             CHECK(head_loss(machine.on, {}, hidden, weight, targets, {.logit_bytes = rows * vocabulary * 4}).loss == found.loss);
+            Tensor alone = random_tensor({vocabulary, width}, 4, 1e6f);
+            head_loss(machine.on, {.d_weight = alone, .into = Into::kOverwrite}, hidden, weight, targets,
+                      {.scale = 0.25f, .logit_bytes = rows * vocabulary * 4});
+            CHECK(worst_difference(alone.floats(), wanted_alone.floats()) < 1e-5);
           }
         }
       }

@@ -33,6 +33,8 @@ void check(const AdamWPart& part) {
   DESKHAND_ASSERT(state.m.type() == DType::kF32 && state.v.type() == DType::kF32 && state.m.shape().elements() == count &&
                       state.v.shape().elements() == count,
                   "(P) f32 of m and v");
+  DESKHAND_ASSERT(part.rounded.empty() || (part.rounded.type() == DType::kBF16 && part.rounded.shape().elements() == count),
+                  "(P) bf16 of what is rounded");
 }
 
 }  // namespace
@@ -51,10 +53,13 @@ void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& set
     const AdamW own = settings_of(part, settings);
     if (on.kind == Backend::Kind::kReference) {
       reference::adamw(part.weights, part.state, part.gradient, own);
-      continue;
+    } else {
+      require_cpu(on);
+      cpu::adamw(on, part.weights, part.state, part.gradient, own);
     }
-    require_cpu(on);
-    cpu::adamw(on, part.weights, part.state, part.gradient, own);
+    if (part.rounded.empty()) continue;
+    const auto from = part.weights.floats();
+    std::transform(from.begin(), from.end(), part.rounded.as<std::uint16_t>().begin(), to_bf16);
   }
 }
 

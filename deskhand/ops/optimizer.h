@@ -36,6 +36,7 @@ struct AdamWPart {
   ConstView gradient;
   double rate_factor = 1;  // of settings.learning_rate
   bool decays = true;      // false: settings.weight_decay is not for it
+  View rounded{};          // bf16, of weights' size: what becomes of the weights is written there too; or empty
 };
 void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& settings);
 

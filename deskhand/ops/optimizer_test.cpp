@@ -45,8 +45,9 @@ TEST_CASE("AdamW of several parts is AdamW of each, with its own rate and decay"
     return state.view().rows(row, 1).reshaped({50}).rows(first, count);
   };
   const Tensor gradient = random_tensor({50}, 2);
+  Tensor rounded(DType::kBF16, {20});
   const AdamWPart parts[] = {
-      {together.view().rows(0, 20), {of(0, 0, 20), of(1, 0, 20)}, gradient.view().rows(0, 20), 3, true},
+      {together.view().rows(0, 20), {of(0, 0, 20), of(1, 0, 20)}, gradient.view().rows(0, 20), 3, true, rounded},
       {together.view().rows(20, 30), {of(0, 20, 30), of(1, 20, 30)}, gradient.view().rows(20, 30), 1, false},
   };
   adamw(machine.on, parts, settings);
@@ -54,6 +55,7 @@ TEST_CASE("AdamW of several parts is AdamW of each, with its own rate and decay"
         {.learning_rate = 3e-2, .weight_decay = 0.1});
   adamw(machine.on, alone.view().rows(20, 30), {of(2, 20, 30), of(3, 20, 30)}, gradient.view().rows(20, 30), {.learning_rate = 1e-2});
   CHECK(worst_difference(together.floats(), alone.floats()) == 0);
+  for (std::size_t i = 0; i < 20; ++i) CHECK(rounded.view().as<std::uint16_t>()[i] == to_bf16(alone.floats()[i]));
 }
 
 TEST_CASE("the gradients' norm is exact to double, the same whatever the threads, and counts what is not finite") {

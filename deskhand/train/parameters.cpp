@@ -5,6 +5,7 @@
 
 #include "deskhand/base/error.h"
 #include "deskhand/ops/copy.h"
+#include "deskhand/ops/dequantize.h"
 
 namespace deskhand {
 namespace {
@@ -55,8 +56,33 @@ const Parameters::Entry& Parameters::entry(std::string_view name) const {
   return *at;
 }
 
-void Parameters::clear_gradients(const Backend& on) {
-  clear(on, gradients_);
+void Parameters::clear_gradients(const Backend& on, ConstView kept) {
+  const View all = gradients_;
+  const std::int64_t begin = kept.empty() ? size_ : (kept.data() - all.data()) / static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t end = kept.empty() ? size_ : begin + kept.shape().elements();
+  DESKHAND_ASSERT(begin >= 0 && end <= size_, "a part of the gradients");
+  clear(on, all.rows(0, begin));
+  clear(on, all.rows(end, size_ - end));
+}
+
+void Parameters::keep_rounded(const Backend& on, ConstView& weight) {
+  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& one) { return one.value.data() == weight.data(); });
+  if (at == entries_.end()) return;
+  at->rounded = rounded_.emplace_back(DType::kBF16, at->value.shape(), at->value.device()).view();
+  dequantize(on, at->rounded, at->value);
+  weight = at->rounded;
+}
+
+std::vector<AdamWPart> Parameters::parts() {
+  std::vector<AdamWPart> parts;
+  for (const Entry& entry : entries_)
+    parts.push_back({.weights = entry.value,
+                     .state = {first_moment(entry), second_moment(entry)},
+                     .gradient = gradient(entry),
+                     .rate_factor = entry.rate_factor,
+                     .decays = entry.decays,
+                     .rounded = entry.rounded});
+  return parts;
 }
 
 std::vector<std::pair<std::string, ConstView>> Parameters::tensors(std::vector<Tensor>& copies) const {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "deskhand/ops/optimizer.h"
 #include "deskhand/tensor/tensor.h"
 #include "deskhand/train/adapter.h"
 
@@ -21,6 +22,7 @@ class Parameters {
     bool decays = true;                 // weight decay; never norms and biases
     double rate_factor = 1;             // of the learning rate
     std::int64_t offset = 0, size = 0;  // in the flat buffers; set here
+    View rounded{};                     // keep_rounded's
   };
 
   explicit Parameters(std::vector<Entry> entries);
@@ -36,7 +38,13 @@ class Parameters {
   View first_moment(const Entry& entry) { return part(first_, entry); }
   View second_moment(const Entry& entry) { return part(second_, entry); }
   const Entry& entry(std::string_view name) const;  // asserted to be there
-  void clear_gradients(const Backend& on);
+  // All of them, but for what is part of `kept`, an entry's gradient, which the first pass of a step overwrites; it may be empty.
+  void clear_gradients(const Backend& on, ConstView kept = {});
+  // A trained matrix that products of bf16 read gets a copy that is rounded once a step, by the optimizer: `weight` becomes the copy's
+  // view. Does nothing to weights that are not trained.
+  void keep_rounded(const Backend& on, ConstView& weight);
+  // What adamw is given.
+  std::vector<AdamWPart> parts();
 
   // For checkpoints: values by name, "first_moments", "second_moments". What lies on the GPU is copied into `copies`, which the views
   // borrow then. load throws Error(kBadInput) for one that is missing or of another shape.
@@ -50,6 +58,7 @@ class Parameters {
   std::vector<Entry> entries_;
   std::int64_t size_ = 0;
   Tensor gradients_, first_, second_;  // (size)
+  std::vector<Tensor> rounded_;
 };
 
 }  // namespace deskhand

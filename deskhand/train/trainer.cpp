@@ -115,7 +115,7 @@ class Learner {
         adapter_(beginning(on_host(on), base, recipe).copy_to(limits.activations.device)),
         parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio), start)),
         held_(limits.fp8 ? hold_in_fp8(on, base, base.weights()) : hold_base(on_host(on), base, recipe.base)),
-        weights_(placed(adapted(held_, adapter_, base.config()), limits.activations.device)),
+        weights_(rounded(on, placed(adapted(held_, adapter_, base.config()), limits.activations.device), limits, parameters_)),
         gradients_(gradients_of(parameters_, base.config())),
         pass_(base.config(), weights_, limits) {
     base.release_file();  // what was read to be copied is not needed again
@@ -125,23 +125,15 @@ class Learner {
   Learner& operator=(const Learner&) = delete;
 
   const Parameters& parameters() const { return parameters_; }
-  void clear_gradients() { parameters_.clear_gradients(on_); }
+  // But for the head's, which the first pass of a step overwrites.
+  void clear_gradients() { parameters_.clear_gradients(on_, gradients_.head.weight); }
   HeadLoss learn(const PackedPass& pass, const TrainingPass::Options& options) {
     return pass_.backward(on_, batch_of(pass), gradients_, options);
   }
   HeadLoss evaluate(const PackedPass& pass) { return pass_.evaluate(on_, batch_of(pass)); }
   GradientNorm norm() { return gradient_norm(on_, parameters_.gradients()); }
 
-  void update(const AdamW& settings) {
-    std::vector<AdamWPart> parts;
-    for (const Parameters::Entry& entry : parameters_.entries())
-      parts.push_back({.weights = entry.value,
-                       .state = {parameters_.first_moment(entry), parameters_.second_moment(entry)},
-                       .gradient = parameters_.gradient(entry),
-                       .rate_factor = entry.rate_factor,
-                       .decays = entry.decays});
-    adamw(on_, parts, settings);
-  }
+  void update(const AdamW& settings) { adamw(on_, parameters_.parts(), settings); }
 
   Adapter take() && { return adapter_.copy_to(Device::kCpu); }
 
@@ -154,6 +146,12 @@ class Learner {
     parameters.load(start.tensors, start.where);
     start.tensors.clear();
     return parameters;
+  }
+
+  // A head that is trained is read by large products, some times a step.
+  static DecoderWeights rounded(const Backend& on, DecoderWeights weights, const TrainingPass::Limits& limits, Parameters& parameters) {
+    if (limits.activations.type == DType::kBF16) parameters.keep_rounded(on, weights.head.weight);
+    return weights;
   }
 
   const Backend& on_;
@@ -319,12 +317,14 @@ class Sitting {
     TrainingPass::Options options{.scale = static_cast<float>(1 / weight),
                                   .dropout = static_cast<float>(task_.recipe.lora.dropout),
                                   .seed = task_.recipe.run.seed,
-                                  .step = static_cast<std::uint32_t>(state_.step)};
+                                  .step = static_cast<std::uint32_t>(state_.step),
+                                  .head = Into::kOverwrite};
     learner_->clear_gradients();
     HeadLoss sums;
     for (const PackedPass& pass : passes) {
       sums += learner_->learn(pass, options);
       options.first_row += static_cast<std::uint32_t>(pass.tokens.size());
+      options.head = Into::kAdd;
     }
     const GradientNorm norm = learner_->norm();
     const auto mean = [&](auto sum) { return static_cast<double>(sum) / static_cast<double>(targets); };
@@ -545,7 +545,14 @@ TrainingPlan plan_training(const Backend& on, const Decoder& base, const Trainin
   plan.trained_parameters = count_parameters(base.config(), recipe.method, recipe.lora);
   plan.frozen_bytes = frozen_bytes(base, recipe);
   plan.trained_bytes = 4 * plan.trained_parameters * static_cast<std::int64_t>(sizeof(float));
-  plan.pass_bytes = TrainingPass::bytes(base.config(), limits_of(on, data, recipe), lora_ranks(base.config(), recipe));
+  const TrainingPass::Limits limits = limits_of(on, data, recipe);
+  plan.pass_bytes = TrainingPass::bytes(base.config(), limits, lora_ranks(base.config(), recipe));
+  if (on.kind == Backend::Kind::kCuda && recipe.method != Method::kLora) {  // what a head that is trained takes besides
+    const std::int64_t vocabulary = base.config().vocabulary,
+                       logits = limits.tokens * vocabulary * static_cast<std::int64_t>(sizeof(float));
+    plan.pass_bytes += std::max<std::int64_t>(std::min(logits, logit_bytes(on, true)) - logit_bytes(on, false), 0);
+    if (limits.activations.type == DType::kBF16) plan.trained_bytes += row_bytes(DType::kBF16, vocabulary * base.config().width);
+  }
   return plan;
 }
 

@@ -419,7 +419,8 @@ TEST_CASE("in bf16 the head's loss is f32's, and its gradients are within bf16's
         const Tensor used = as_f32(as_bf16(wide));
         std::vector<std::int32_t> targets;
         for (std::int64_t i = 0; i < tokens; ++i) targets.push_back(static_cast<std::int32_t>(i * 7919 % vocabulary));
-        Tensor wanted_hidden(DType::kF32, hidden.here.shape()), wanted_weight = random_tensor({vocabulary, 256}, 3, 0.01f);
+        const Tensor before = random_tensor({vocabulary, 256}, 3, 0.01f);
+        Tensor wanted_hidden(DType::kF32, hidden.here.shape()), wanted_weight = before.copy();
         Tensor d_hidden = hidden.there.copy(), d_weight = at->up(wanted_weight);
         const HeadLoss wanted = reference::head_loss({wanted_hidden, wanted_weight}, hidden.here, used, targets, 0.25f);
         const HeadLoss found = head_loss(at->on, {d_hidden, d_weight}, d_hidden, weight_there, targets,
@@ -430,6 +431,11 @@ TEST_CASE("in bf16 the head's loss is f32's, and its gradients are within bf16's
         CHECK(found.correct == wanted.correct);
         check_close(*at, d_hidden, wanted_hidden, kStep);
         CHECK(at->difference(d_weight, wanted_weight) < kStep);
+        Tensor alone = wanted_weight.copy(), alone_there = at->up(random_tensor(alone.shape(), 4, 1e6f));  // what was there is not added to
+        for (std::size_t i = 0; i < alone.floats().size(); ++i) alone.floats()[i] -= before.floats()[i];
+        head_loss(at->on, {.d_weight = alone_there, .into = Into::kOverwrite}, hidden.there, weight_there, targets,
+                  {.scale = 0.25f, .logit_bytes = rows * vocabulary * 4});
+        CHECK(at->difference(alone_there, alone) < 2 * kStep);
         const HeadLoss measured = head_loss(at->on, {}, hidden.there, weight_there, targets);
         CHECK(measured.loss == doctest::Approx(found.loss).epsilon(1e-6));
       }

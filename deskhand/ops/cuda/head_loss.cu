@@ -8,6 +8,7 @@
 #include <cfloat>
 #include <vector>
 
+#include "deskhand/ops/copy.h"
 #include "deskhand/ops/cuda/map.cuh"
 #include "deskhand/ops/cuda/multiply.h"
 #include "deskhand/ops/linear.h"
@@ -17,6 +18,9 @@ namespace {
 
 constexpr int kThreads = 512;
 constexpr std::int64_t kLogitBytes = 1ll << 30;  // 2 000 rows of Llama 3's vocabulary: enough for a product at full rate
+// Where the head's gradient is wanted each such product reads and writes all of it: as many logits as a twentieth of the card holds, up to
+// 8 000 rows of that vocabulary.
+constexpr std::int64_t kMostLogitBytes = 4ll << 30, kPartOfCard = 20;
 
 struct RowLoss {
   double loss, entropy;
@@ -213,8 +217,9 @@ HeadLoss sum_of(const Backend& on, const RowLoss* found, std::size_t rows) {
 }
 
 // What d_logits (rows, V) owe to the head and its input. bf16 ones take the first half of each row.
-void pull(const Backend& on, View d_hidden, View d_weight, ConstView d_logits, ConstView hidden, ConstView weight) {
+void pull(const Backend& on, View d_hidden, View d_weight, Into into, ConstView d_logits, ConstView hidden, ConstView weight) {
   if (hidden.type() == DType::kF32) {
+    if (into == Into::kOverwrite) cuda::clear(on, d_weight);
     if (!d_weight.empty()) cuda::linear_backward_weight(on, d_weight, d_logits, hidden);
     if (!d_hidden.empty()) cuda::linear_backward_input(on, d_hidden, d_logits, weight, Into::kOverwrite);
     return;
@@ -232,7 +237,7 @@ void pull(const Backend& on, View d_hidden, View d_weight, ConstView d_logits, C
                   .c = d_weight.data(),
                   .c_step = width,
                   .type = Product::Type::kBF16,
-                  .add = true});
+                  .add = into == Into::kAdd});
   if (!d_hidden.empty()) multiply_by_weight(on, d_hidden, d_logits.data(), DType::kBF16, step, weight, Into::kOverwrite);
 }
 
@@ -241,6 +246,11 @@ const float* uploaded(const Backend& on, std::span<const float> weights) {
 }
 
 }  // namespace
+
+std::int64_t logit_bytes(const Backend& on, bool wants_weight) {
+  const std::int64_t of_card = static_cast<std::int64_t>(on.cuda->card().total_bytes) / kPartOfCard;
+  return wants_weight ? std::clamp(of_card, kLogitBytes, kMostLogitBytes) : kLogitBytes;
+}
 
 HeadLoss cross_entropy(const Backend& on, View logits, std::span<const std::int32_t> targets, float scale, std::span<const float> weights) {
   require_gpu(on, {logits});
@@ -256,7 +266,7 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
                    std::span<const std::int32_t> targets, HeadLossOptions options) {
   require_gpu(on, {gradients.d_hidden, gradients.d_weight, hidden, weight});
   const std::int64_t tokens = hidden.shape()[0], vocabulary = weight.shape()[0];
-  const std::int64_t bytes = options.logit_bytes > 0 ? options.logit_bytes : kLogitBytes;
+  const std::int64_t bytes = options.logit_bytes > 0 ? options.logit_bytes : cuda::logit_bytes(on, !gradients.d_weight.empty());
   const std::int64_t most = std::clamp<std::int64_t>(bytes / (vocabulary * static_cast<std::int64_t>(sizeof(float))), 1, tokens);
   const std::int64_t passes = (tokens + most - 1) / most, rows = (tokens + passes - 1) / passes;
   const View memory(on.cuda->scratch(kLogits, rows * vocabulary * static_cast<std::int64_t>(sizeof(float))), DType::kF32,
@@ -274,8 +284,8 @@ HeadLoss head_loss(const Backend& on, const HeadGradients& gradients, ConstView 
       start_cross_entropy<T>(on, found + first, pointer(memory), target + first, token_weight ? token_weight + first : nullptr, count,
                              vocabulary, options.scale, wants_gradient);
     });
-    pull(on, gradients.d_hidden.empty() ? View() : gradients.d_hidden.rows(first, count), gradients.d_weight, memory.rows(0, count),
-         hidden.rows(first, count), weight);
+    pull(on, gradients.d_hidden.empty() ? View() : gradients.d_hidden.rows(first, count), gradients.d_weight,
+         first == 0 ? gradients.into : Into::kAdd, memory.rows(0, count), hidden.rows(first, count), weight);
   }
   return sum_of(on, found, targets.size());
 }

@@ -1,4 +1,4 @@
-// Bound by memory: AdamW 28 bytes a weight, the norm 4.
+// Bound by memory: AdamW 28 bytes a weight, 30 where it is rounded too, the norm 4.
 #include "deskhand/ops/optimizer.h"
 
 #include <cmath>
@@ -35,6 +35,7 @@ constexpr int kEach = 4;  // weights of a thread
 
 struct Part {
   float *weights, *m, *v;
+  Bf16* rounded;  // or null
   const float* gradient;
   std::int64_t count, first_block;
   float keep, step;
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const Part* parts, int 
   const std::int64_t first = ((blockIdx.x - part.first_block) * kThreads + threadIdx.x) * kEach;
   if (first >= part.count) return;
   const auto all_aligned = [](auto... pointers) { return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...); };
-  const bool together = first + kEach <= part.count && all_aligned(part.weights, part.m, part.v, part.gradient);
+  const bool together = first + kEach <= part.count && all_aligned(part.weights, part.m, part.v, part.gradient, part.rounded);
   const int there = static_cast<int>(min(std::int64_t{kEach}, part.count - first));
   float w[kEach], m[kEach], v[kEach], g[kEach];
   const auto read = [&](float(&to)[kEach], const float* from) {
@@ -62,11 +63,11 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const Part* parts, int 
 #pragma unroll
     for (int i = 0; i < kEach; ++i) to[i] = i < there ? from[first + i] : 0.0f;
   };
-  const auto write = [&](float* to, const float(&from)[kEach]) {
+  const auto write = [&](auto* to, const float(&from)[kEach]) {
     if (together) return store(to + first, from);
 #pragma unroll
     for (int i = 0; i < kEach; ++i)
-      if (i < there) to[first + i] = from[i];
+      if (i < there) to[first + i] = narrowed<std::remove_pointer_t<decltype(to)>>(from[i]);
   };
   read(g, part.gradient);
   read(m, part.m);
@@ -82,6 +83,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const Part* parts, int 
   write(part.m, m);
   write(part.v, v);
   write(part.weights, w);
+  if (part.rounded) write(part.rounded, w);
 }
 
 }  // namespace
@@ -110,11 +112,12 @@ void adamw(const Backend& on, std::span<const AdamWPart> parts, const AdamW& s) 
   std::vector<Part> table;
   std::int64_t blocks = 0;
   for (const AdamWPart& part : parts) {
-    require_gpu(on, {part.weights, part.state.m, part.state.v, part.gradient});
+    require_gpu(on, {part.weights, part.state.m, part.state.v, part.gradient, part.rounded});
     const double rate = s.learning_rate * part.rate_factor;
     table.push_back({.weights = pointer(part.weights),
                      .m = pointer(part.state.m),
                      .v = pointer(part.state.v),
+                     .rounded = part.rounded.empty() ? nullptr : pointer<Bf16>(part.rounded),
                      .gradient = pointer(part.gradient),
                      .count = part.weights.shape().elements(),
                      .first_block = blocks,
