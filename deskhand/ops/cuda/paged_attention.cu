@@ -608,8 +608,9 @@ Work work_of(const Backend& on, View out, ConstView q, const KvPages& pages, std
 
 template <class T, class Page>
 void run_plain(const Work& work, const std::int32_t* rows) {
-  plain_kernel<T, Page><<<dim3(blocks_for(work.rows, 1), static_cast<unsigned>(work.shape.heads)), kPlainThreads,
-                          2 * static_cast<std::size_t>(work.shape.width) * sizeof(float), stream(work.on)>>>(
+  // The query and the sums, in whole 16 bytes: the query's end may be read so.
+  const std::size_t bytes = (2 * static_cast<std::size_t>(work.shape.width) * sizeof(float) + 15) / 16 * 16;
+  plain_kernel<T, Page><<<dim3(blocks_for(work.rows, 1), static_cast<unsigned>(work.shape.heads)), kPlainThreads, bytes, stream(work.on)>>>(
       work.tables, work.shape, rows, pointer<T>(work.out), pointer<T>(work.q), pointer<Page>(ConstView(work.pages.keys)),
       pointer<Page>(ConstView(work.pages.values)));
   check_launch();

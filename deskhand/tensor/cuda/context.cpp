@@ -35,9 +35,14 @@ bool is_recorded(cudaStream_t stream) {
   return status != cudaStreamCaptureStatusNone;
 }
 
+std::size_t in_whole_units(std::size_t bytes) {
+  constexpr std::size_t kUnit = 16;
+  return std::max<std::size_t>((bytes + kUnit - 1) / kUnit, 1) * kUnit;
+}
+
 std::byte* allocate(std::size_t bytes, std::string_view what) {
   void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, std::max<std::size_t>(bytes, 1));
+  const cudaError_t status = cudaMalloc(&data, in_whole_units(bytes));
   if (status == cudaErrorMemoryAllocation) fail_for_memory(bytes, what);
   check(status);
   return static_cast<std::byte*>(data);
@@ -68,7 +73,7 @@ void GpuMemory::Free::operator()(std::byte* data) const noexcept {
 
 std::byte* allocate_on_gpu(std::size_t bytes, std::string_view what) {
   std::byte* const data = allocate(bytes, what);
-  cudaError_t status = cudaMemset(data, 0, bytes);
+  cudaError_t status = cudaMemset(data, 0, in_whole_units(bytes));
   if (status == cudaSuccess) status = cudaDeviceSynchronize();  // streams that do not block do not wait for the memset
   if (status != cudaSuccess) cudaFree(data);
   check(status);
