@@ -1,11 +1,11 @@
-"""gpu.generate.bf16, .q8_0, .q4_0, gpu.prompt2048.bf16, .q8_0, .q4_0, gpu.tickets64, .sharing (prompts that begin alike), .q8_0,
+"""gpu.generate.bf16, .q8_0, .q4_0, gpu.prompt2048.bf16, .q8_0, .q4_0, gpu.tickets64, .sharing (prompts that begin alike), .q8_0, .q4_0,
 gpu.memory.q8, .q4, gpu.embed160: answering of a model of Llama-3.1-8B's shape and embedding by one of MiniLM's on one GPU, all with random
 weights (gpu_answering).
 
     gpu_answering.py [--engine build/cuda/bench/gpu_answering] [--rounds 1] [--peers PEERS.json] [--dry]
 
-PEERS.json holds what others reach on the same card, {"gpu.generate.q4_0": ["llama.cpp", 326], ...}; a row without one is held to its limit
-alone. The best of the rounds counts. Needs a GPU of 40 GB.
+PEERS.json holds what others reach on the same card, {"gpu.generate.q4_0": ["llama.cpp", 326], ...}, as gpu_llama_cpp.py writes it; a row without
+one is held to its limit alone. The best of the rounds counts. Needs a GPU of 40 GB.
 """
 import argparse
 import json
@@ -24,6 +24,7 @@ ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
         "gpu.tickets64": ("bf16", "tickets64_s", "tickets/s", 35),
         "gpu.tickets64.sharing": ("bf16", "tickets64_sharing256_s", "tickets/s", 35),
         "gpu.tickets64.q8_0": ("q8_0", "tickets64_s", "tickets/s", 35),
+        "gpu.tickets64.q4_0": ("q4_0", "tickets64_s", "tickets/s", 35),
         "gpu.memory.q8": ("q8_0", "gib", "GiB", 9.5),
         "gpu.memory.q4": ("q4_0", "gib", "GiB", 5.5),
         "gpu.embed160": ("minilm", "texts160_s", "texts/s", 60000)}
