@@ -68,8 +68,9 @@ __device__ inline void make_barriers(Barrier& here, Barrier& free) {
   make_barrier(here, 1);
   make_barrier(free, kReaders);
 }
-// What each warp of the readers says of a tile that it is done with.
+// What each warp of the readers says of a tile that it is done with: one lane for all, after what they read.
 __device__ inline void let_go(Barrier& free) {
+  __syncwarp();
   if (threadIdx.x % 32 == 0) arrive(free);
 }
 __device__ inline float of_row(float value) {
