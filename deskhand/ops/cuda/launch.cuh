@@ -40,6 +40,11 @@ inline void check_launch(std::source_location at = std::source_location::current
 
 #ifdef __CUDACC__
 
+// The 128 bytes around an address, to L2.
+__device__ inline void prefetch(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];\n" ::"l"(at));
+}
+
 template <class Work>
 __global__ void each_kernel(std::int64_t count, Work work) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;

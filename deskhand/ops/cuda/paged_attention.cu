@@ -10,8 +10,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "deskhand/ops/cuda/map.cuh"
-#include "deskhand/ops/cuda/overlap.cuh"
+#include "deskhand/ops/cuda/splits.cuh"
 #include "deskhand/ops/cuda/tiles.cuh"
 #include "deskhand/ops/repeat.h"
 
@@ -19,12 +18,6 @@ namespace deskhand::cuda {
 namespace {
 
 enum PagedSlot : int { kTables = 40, kBlocks, kParts };
-
-// A pass's sequences on the GPU: bounds (S + 1), lengths (S), page tables (S, step).
-struct Tables {
-  const std::int32_t *bounds, *lengths, *pages;
-  int sequences, step;
-};
 
 Tables upload(const Backend& on, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
   const auto step = static_cast<std::size_t>(table_step(sequences));
@@ -37,29 +30,6 @@ Tables upload(const Backend& on, std::span<const KvSequence> sequences, std::spa
   const std::int32_t* const there = on.cuda->upload(kTables, std::span<const std::int32_t>(values));
   const auto count = sequences.size();
   return {there, there + count + 1, there + 2 * count + 1, static_cast<int>(count), static_cast<int>(step)};
-}
-
-struct Row {
-  int sequence, position;  // position: tokens before it
-};
-
-// The sequence of a row: the last that begins at or before it and is not empty.
-__device__ Row row_of(const Tables& at, int row) {
-  int low = 0, high = at.sequences - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (at.bounds[middle] <= row)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return {low, at.lengths[low] - (at.bounds[low + 1] - row)};
-}
-
-// Where a token's keys begin, in tokens.
-__device__ std::int64_t place_of_token(const Tables& at, int sequence, int token, int page_tokens) {
-  const std::int64_t page = at.pages[static_cast<std::int64_t>(sequence) * at.step + token / page_tokens];
-  return page * page_tokens + token % page_tokens;
 }
 
 template <class Page>
@@ -126,11 +96,6 @@ __global__ void rope_and_store_kernel(Tables at, Page* keys, Page* values, T* q,
   to[second] = as_page<Page>(widened(narrowed<T>(b)));
 }
 
-struct Shape4 {
-  int heads, groups, width, page_tokens;
-  float scale;
-};
-
 constexpr int kPlainThreads = 128;
 
 // Any width, a block a (row, head): scores of kPlainThreads keys at a time, then a thread a column.
@@ -173,239 +138,6 @@ __global__ void __launch_bounds__(kPlainThreads)
     __syncthreads();  // before the weights are written again
   }
   for (int d = threadIdx.x; d < width; d += kPlainThreads) out[from + d] = narrowed<T>(sum[d] / total);
-}
-
-// --- splits ---
-
-constexpr int kSplitWarps = 4, kSplitThreads = 32 * kSplitWarps;
-constexpr int kShared = 4;    // query heads of one group that read its keys together
-constexpr int kTogether = 4;  // keys of a lane's run
-
-struct Splits {
-  int count;     // parts of the context
-  int together;  // blocks that share one group's heads
-  float* parts;  // (rows, H, parts, width), then (rows, H, parts) largest and totals; unused where count is 1
-  float *largest, *total;
-};
-
-// What is new in this pass, not turned yet.
-template <class T>
-struct Turn {
-  const T *k, *v;
-  const float *cosines, *sines;
-  const std::int32_t* positions;
-  bool halves;
-  __half *keys, *values;  // where k, turned, and v belong
-};
-
-// Of 8 columns from lane * 8 on: what a value and its partner are multiplied with.
-template <int kWidth>
-struct Angles {
-  float cosine[8], sine[8];
-};
-template <int kWidth, class T>
-__device__ Angles<kWidth> angles_of(const Turn<T>& turn, int row, int lane) {
-  constexpr int kHalf = kWidth / 2;
-  const std::int64_t from = std::int64_t{turn.positions[row]} * kHalf;
-  Angles<kWidth> angles;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int column = lane * 8 + i, pair = turn.halves ? column % kHalf : column / 2;
-    const bool is_first = turn.halves ? column < kHalf : column % 2 == 0;
-    angles.cosine[i] = turn.cosines[from + pair];
-    angles.sine[i] = is_first ? -turn.sines[from + pair] : turn.sines[from + pair];
-  }
-  return angles;
-}
-// The 8 columns of a head, turned and rounded as rope leaves them.
-template <int kWidth, class T>
-__device__ void load_turned(float (&to)[8], const T* head, const Angles<kWidth>& angles, bool halves, int lane) {
-  float own[8], other[8];
-  load(own, head + lane * 8);
-  load(other, head + (halves ? lane ^ kWidth / 16 : lane) * 8);
-#pragma unroll
-  for (int i = 0; i < 8; ++i) to[i] = widened(narrowed<T>(own[i] * angles.cosine[i] + (halves ? other[i] : own[i ^ 1]) * angles.sine[i]));
-}
-
-__device__ inline uint4 as_halves(const float (&from)[8]) {
-  const auto pair = [&](int i) {
-    const __half2 two = __floats2half2_rn(from[i], from[i + 1]);
-    return reinterpret_cast<const std::uint32_t&>(two);
-  };
-  return make_uint4(pair(0), pair(2), pair(4), pair(6));
-}
-
-// A new token's 8 columns as its page has them.
-template <int kWidth, class T>
-__device__ void new_token(uint4& key, uint4& value, const Turn<T>& turn, std::int64_t head, int row, int lane) {
-  float columns[8];
-  load_turned<kWidth>(columns, turn.k + head * kWidth, angles_of<kWidth>(turn, row, lane), turn.halves, lane);
-  key = as_halves(columns);
-  load(columns, turn.v + head * kWidth + lane * 8);
-  value = as_halves(columns);
-}
-
-// A block a part of the context, a row, and up to kShared heads of a group. kWidth / 8 lanes share a key, 16 bytes each. kTurned: q, k and
-// v come as they left their products; q and k are turned here, and a block of each row and group writes the page.
-template <int kWidth, bool kTurned, class T>
-__global__ void __launch_bounds__(kSplitThreads)
-    split_kernel(Tables at, Shape4 shape, Splits splits, const std::int32_t* rows, T* out, const T* q, const __half* keys,
-                 const __half* values, [[maybe_unused]] Turn<T> turn) {
-  constexpr int kLanes = kWidth / 8, kRuns = 32 / kLanes * kSplitWarps;  // runs of lanes in a block
-  __shared__ float best[kRuns][kShared], totals[kRuns][kShared];
-  __shared__ float sums[kRuns][kShared][kWidth];
-  let_next_begin();
-  const int place = blockIdx.y, number = rows[place], part = blockIdx.x;
-  const int group = blockIdx.z / splits.together, in_group = shape.heads / shape.groups;
-  const int first_head = blockIdx.z % splits.together * kShared, heads = min(kShared, in_group - first_head);
-  const Row row = row_of(at, number);
-  const int seen = row.position + 1, each = (seen + splits.count - 1) / splits.count;
-  const int begin = part * each, end = min(seen, begin + each);
-  const int lane = threadIdx.x % kLanes, run = threadIdx.x / kLanes;
-  const std::int64_t token_step = std::int64_t{shape.groups} * kWidth, column = group * kWidth + lane * 8;
-  // From the token `known` on they are rows of this pass, the first of them `first_new`.
-  [[maybe_unused]] const int first_new = at.bounds[row.sequence], known = row.position - (number - first_new);
-  [[maybe_unused]] Angles<kWidth> angles;
-  if constexpr (kTurned) angles = angles_of<kWidth>(turn, number, lane);
-  wait_for_previous();
-
-  float query[kShared][8], sum[kShared][8] = {}, largest[kShared], total[kShared] = {};
-#pragma unroll
-  for (int h = 0; h < kShared; ++h) {
-    largest[h] = -INFINITY;
-    const int head = group * in_group + first_head + min(h, heads - 1);
-    const T* const from = q + (std::int64_t{number} * shape.heads + head) * kWidth;
-    if constexpr (kTurned)
-      load_turned<kWidth>(query[h], from, angles, turn.halves, lane);
-    else
-      load(query[h], from + lane * 8);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) query[h][i] *= shape.scale;
-  }
-  if constexpr (kTurned)
-    if (part == 0 && blockIdx.z % splits.together == 0 && run == 0) {
-      uint4 key, value;
-      new_token<kWidth>(key, value, turn, std::int64_t{number} * shape.groups + group, number, lane);
-      const std::int64_t to = place_of_token(at, row.sequence, row.position, shape.page_tokens) * token_step + column;
-      *reinterpret_cast<uint4*>(turn.keys + to) = key;
-      *reinterpret_cast<uint4*>(turn.values + to) = value;
-    }
-  // All lanes of a warp go round as often: shuffles want them.
-  for (int first = begin; first < end; first += kRuns * kTogether) {
-    uint4 key[kTogether], value[kTogether];
-#pragma unroll
-    for (int k = 0; k < kTogether; ++k) {
-      const int token = min(first + run + k * kRuns, end - 1);
-      if constexpr (kTurned)
-        if (token >= known) {
-          const int new_row = first_new + token - known;
-          new_token<kWidth>(key[k], value[k], turn, std::int64_t{new_row} * shape.groups + group, new_row, lane);
-          continue;
-        }
-      const std::int64_t line = place_of_token(at, row.sequence, token, shape.page_tokens) * token_step + column;
-      key[k] = *reinterpret_cast<const uint4*>(keys + line);
-      value[k] = *reinterpret_cast<const uint4*>(values + line);
-    }
-    float score[kShared][kTogether];
-#pragma unroll
-    for (int k = 0; k < kTogether; ++k) {
-      const auto* const pairs = reinterpret_cast<const __half2*>(&key[k]);
-      float wide[8];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float2 two = __half22float2(pairs[i]);
-        wide[2 * i] = two.x;
-        wide[2 * i + 1] = two.y;
-      }
-#pragma unroll
-      for (int h = 0; h < kShared; ++h) {
-        float dot = 0;
-#pragma unroll
-        for (int i = 0; i < 8; ++i) dot += query[h][i] * wide[i];
-#pragma unroll
-        for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(~0u, dot, step);
-        score[h][k] = first + run + k * kRuns < end ? dot : -INFINITY;
-      }
-    }
-#pragma unroll
-    for (int h = 0; h < kShared; ++h) {
-      float larger = largest[h];
-#pragma unroll
-      for (int k = 0; k < kTogether; ++k) larger = fmaxf(larger, score[h][k]);
-      const float base = larger == -INFINITY ? 0 : larger;  // a run that has seen no key yet
-      const float shrink = __expf(largest[h] - base);
-      largest[h] = larger;
-      total[h] *= shrink;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) sum[h][i] *= shrink;
-#pragma unroll
-      for (int k = 0; k < kTogether; ++k) {
-        score[h][k] = __expf(score[h][k] - base);
-        total[h] += score[h][k];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kTogether; ++k) {
-      const auto* const pairs = reinterpret_cast<const __half2*>(&value[k]);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float2 two = __half22float2(pairs[i]);
-#pragma unroll
-        for (int h = 0; h < kShared; ++h) {
-          sum[h][2 * i] += score[h][k] * two.x;
-          sum[h][2 * i + 1] += score[h][k] * two.y;
-        }
-      }
-    }
-  }
-#pragma unroll
-  for (int h = 0; h < kShared; ++h) {
-    if (lane == 0) {
-      best[run][h] = largest[h];
-      totals[run][h] = total[h];
-    }
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sums[run][h][lane * 8 + i] = sum[h][i];
-  }
-  __syncthreads();
-  for (int i = threadIdx.x; i < heads * kWidth; i += kSplitThreads) {
-    const int h = i / kWidth, d = i % kWidth, head = group * in_group + first_head + h;
-    float most = -INFINITY, whole = 0, weighted = 0;
-    for (int r = 0; r < kRuns; ++r) most = fmaxf(most, best[r][h]);
-    if (most > -INFINITY)
-      for (int r = 0; r < kRuns; ++r) {
-        const float share = __expf(best[r][h] - most);
-        whole += share * totals[r][h];
-        weighted += share * sums[r][h][d];
-      }
-    if (splits.count == 1) {
-      out[(std::int64_t{number} * shape.heads + head) * kWidth + d] = narrowed<T>(weighted / whole);
-      continue;
-    }
-    const std::int64_t at_part = (std::int64_t{place} * shape.heads + head) * splits.count + part;
-    splits.parts[at_part * kWidth + d] = weighted;
-    if (d == 0) {
-      splits.largest[at_part] = most;
-      splits.total[at_part] = whole;
-    }
-  }
-}
-
-// A block a (row, head), a thread a column.
-template <int kWidth, class T>
-__global__ void __launch_bounds__(kWidth) join_kernel(Shape4 shape, Splits splits, const std::int32_t* rows, T* out) {
-  let_next_begin();
-  wait_for_previous();
-  const int place = blockIdx.x, head = blockIdx.y, d = threadIdx.x;
-  const std::int64_t first = (std::int64_t{place} * shape.heads + head) * splits.count;
-  float most = -INFINITY, whole = 0, weighted = 0;
-  for (int part = 0; part < splits.count; ++part) most = fmaxf(most, splits.largest[first + part]);
-  for (int part = 0; part < splits.count; ++part) {
-    const float share = __expf(splits.largest[first + part] - most);
-    whole += share * splits.total[first + part];
-    weighted += share * splits.parts[(first + part) * kWidth + d];
-  }
-  out[(std::int64_t{rows[place]} * shape.heads + head) * kWidth + d] = narrowed<T>(weighted / whole);
 }
 
 // --- tiles ---
@@ -622,20 +354,30 @@ void run_splits(const Work& work, const std::int32_t* rows, const Turn<T>& turn)
   const Shape4& shape = work.shape;
   const int together = (shape.heads / shape.groups + kShared - 1) / kShared;
   // As many parts as fill the card twice, none under 64 tokens of what the tables can hold.
-  const std::int64_t blocks = count * shape.groups * together, most = std::int64_t{work.tables.step} * shape.page_tokens / 64;
-  const auto parts =
-      static_cast<int>(std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(most, 1, 64)));
+  const std::int64_t blocks = count * shape.groups * together, tokens = std::int64_t{work.tables.step} * shape.page_tokens;
+  auto parts = static_cast<int>(
+      std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(tokens / 64, 1, 64)));
+  // Parts of one cluster join their shares themselves, where so few of them are not too long.
+  constexpr int kMostOfCluster = 16;
+  constexpr std::int64_t kLongest = 512;
+  const bool clusters = parts > 1 && can_overlap(work.on) && tokens <= kLongest * kMostOfCluster;
+  if (clusters) parts = std::min(parts, kMostOfCluster);
   Splits splits{.count = parts, .together = together};
-  if (parts > 1) {
+  if (parts > 1 && !clusters) {
     const std::int64_t all = count * shape.heads * parts;
     splits.parts = work.on.cuda->scratch<float>(kParts, all * (kWidth + 2));
     splits.largest = splits.parts + all * kWidth;
     splits.total = splits.largest + all;
   }
-  start_overlapping(work.on, &split_kernel<kWidth, kTurned, T>,
-                    dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)), kSplitThreads,
-                    0, work.tables, shape, splits, rows, pointer<T>(work.out), pointer<T>(work.q),
-                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
+  const auto start = [&](auto* kernel, int warps, unsigned cluster) {
+    start_in_clusters(work.on, kernel,
+                      dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)),
+                      static_cast<unsigned>(32 * warps), 0, cluster, work.tables, shape, splits, rows, pointer<T>(work.out),
+                      pointer<T>(work.q), pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
+  };
+  constexpr int kWarps = 4, kWarpsInCluster = 8;
+  if (clusters) return start(&split_kernel<kWidth, kTurned, true, kWarpsInCluster, T>, kWarpsInCluster, static_cast<unsigned>(parts));
+  start(&split_kernel<kWidth, kTurned, false, kWarps, T>, kWarps, 1);
   if (parts > 1)
     start_overlapping(work.on, &join_kernel<kWidth, T>, dim3(blocks_for(count, 1), static_cast<unsigned>(shape.heads)), kWidth, 0, shape,
                       splits, rows, pointer<T>(work.out));
