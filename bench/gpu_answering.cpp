@@ -18,6 +18,7 @@
 #include "deskhand/model/decoder.h"
 #include "deskhand/model/encoder.h"
 #include "deskhand/ops/argmax.h"
+#include "deskhand/ops/tiled.h"
 #include "deskhand/tensor/cuda/context.h"
 
 using namespace deskhand;
@@ -28,18 +29,24 @@ Decoder random_decoder(const DecoderConfig& c, DType type) {
   RandomWeights random(type);
   DecoderWeights weights;
   weights.embedding = random.matrix(c.vocabulary, c.width);
+  const auto matrix = [&](std::int64_t rows, std::int64_t columns) {  // as Decoder::place has them
+    const ConstView made = random.matrix(rows, columns);
+    if (!can_be_tiled(made)) return made;
+    random.owned.back() = tiled(made);
+    return ConstView(random.owned.back());
+  };
   for (std::int64_t i = 0; i < c.layers; ++i)
     weights.layers.push_back({.attention_norm = random.vector(c.width, 1),
-                              .q = {random.matrix(c.query_width(), c.width)},
-                              .k = {random.matrix(c.kv_width(), c.width)},
-                              .v = {random.matrix(c.kv_width(), c.width)},
-                              .attention_out = {random.matrix(c.width, c.query_width())},
+                              .q = {matrix(c.query_width(), c.width)},
+                              .k = {matrix(c.kv_width(), c.width)},
+                              .v = {matrix(c.kv_width(), c.width)},
+                              .attention_out = {matrix(c.width, c.query_width())},
                               .feed_forward_norm = random.vector(c.width, 1),
-                              .gate = {random.matrix(c.feed_forward, c.width)},
-                              .up = {random.matrix(c.feed_forward, c.width)},
-                              .down = {random.matrix(c.width, c.feed_forward)}});
+                              .gate = {matrix(c.feed_forward, c.width)},
+                              .up = {matrix(c.feed_forward, c.width)},
+                              .down = {matrix(c.width, c.feed_forward)}});
   weights.final_norm = random.vector(c.width, 1);
-  weights.head = {random.matrix(c.vocabulary, c.width)};
+  weights.head = {matrix(c.vocabulary, c.width)};
   weights.owned = std::move(random.owned);
   return {c, std::move(weights)};
 }

@@ -131,7 +131,7 @@ void Decoder::replace_weights(DecoderWeights changed) {
 
 void Decoder::place(Device device) {
   if (device == this->device()) return;
-  DecoderWeights there = placed(weights_, device);
+  DecoderWeights there = placed_for_answering(weights_, device);
   weights_ = std::move(there);
   ++weights_version_;
   release_file();

@@ -87,7 +87,8 @@ class Decoder {
   const DecoderWeights& weights() const { return weights_; }
   // Computes with these from now on: views of this decoder's own weights and of tensors that `changed` owns.
   void replace_weights(DecoderWeights changed);
-  // Weights, the adapter's too, are copied to the device and computed with there from now on: to be called last. Throws Error(kTooLarge).
+  // Weights, the adapter's too, are copied to the device, on a GPU in the layout that answers fastest (ops/tiled.h), and computed with there
+  // from now on: to be called last. Throws Error(kTooLarge).
   void place(Device device);
   Device device() const { return weights_.embedding.device(); }  // of weights, buffers and pages, and of the backend
   // Hint: the file's pages that were read stop counting as this process's memory; what is needed again is read again.

@@ -64,6 +64,8 @@ std::uint32_t type_number(DType type) {
       return 26;
     case DType::kBF16:
       return 30;
+    default:
+      DESKHAND_ASSERT(false, "a type that files have");
   }
   return 0;
 }

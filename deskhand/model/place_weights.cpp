@@ -4,26 +4,32 @@
 #include <array>
 #include <map>
 
+#include "deskhand/ops/tiled.h"
+
 namespace deskhand {
 namespace {
+
+enum class Layout : std::uint8_t { kAsItLies, kTiled };
 
 class Mover {
  public:
   Mover(Device device, std::vector<Tensor>& owned) : device_(device), owned_(owned) {}
 
-  void move(ConstView& part) {
+  void move(ConstView& part, Layout layout = Layout::kAsItLies) {
     if (part.empty() || part.device() == device_) return;
     const auto [at, is_new] = moved_.try_emplace(part.data());
     if (is_new) {
-      Tensor& copy = owned_.emplace_back(part.type(), part.shape(), device_);
-      copy_bytes(copy, part);
+      const bool tiles = layout == Layout::kTiled && device_ == Device::kCuda && can_be_tiled(part);
+      Tensor& copy = owned_.emplace_back(tiles ? tiled(part) : Tensor(part.type(), part.shape(), device_));
+      if (!tiles) copy_bytes(copy, part);
       at->second = copy.view();
     }
     part = at->second;
   }
 
-  void move(Linear& linear) {
-    for (ConstView* part : {&linear.weight, &linear.bias, &linear.lora.a, &linear.lora.b}) move(*part);
+  void move(Linear& linear, Layout layout = Layout::kAsItLies) {
+    move(linear.weight, layout);
+    for (ConstView* part : {&linear.bias, &linear.lora.a, &linear.lora.b}) move(*part);
   }
 
  private:
@@ -89,18 +95,31 @@ EncoderWeights placed(const EncoderWeights& weights, Placement at) {
   return there;
 }
 
-DecoderWeights placed(const DecoderWeights& weights, Device device) {
+namespace {
+
+DecoderWeights placed(const DecoderWeights& weights, Device device, Layout layout) {
   DecoderWeights there = weights.views();
   Mover mover(device, there.owned);
-  mover.move(there.embedding);
+  const bool is_tied = there.head.weight.data() == there.embedding.data();
+  mover.move(there.embedding, is_tied ? layout : Layout::kAsItLies);
   for (DecoderLayer& layer : there.layers) {
     mover.move(layer.attention_norm);
     mover.move(layer.feed_forward_norm);
-    for (const LayerLinear& at : kLayerLinears) mover.move(layer.*at.linear);
+    for (const LayerLinear& at : kLayerLinears) mover.move(layer.*at.linear, layout);
   }
   mover.move(there.final_norm);
-  mover.move(there.head);
+  mover.move(there.head, layout);
   return there;
+}
+
+}  // namespace
+
+DecoderWeights placed(const DecoderWeights& weights, Device device) {
+  return placed(weights, device, Layout::kAsItLies);
+}
+
+DecoderWeights placed_for_answering(const DecoderWeights& weights, Device device) {
+  return placed(weights, device, Layout::kTiled);
 }
 
 }  // namespace deskhand

@@ -14,9 +14,10 @@ struct Traits {
 };
 
 // Block layouts: github.com/ggml-org/ggml, docs/gguf.md and ggml-common.h.
-constexpr std::array<Traits, 13> kTraits = {{{"f32", 1, 4},     {"f16", 1, 2},     {"bf16", 1, 2},     {"i32", 1, 4},      {"i8", 1, 1},
+constexpr std::array<Traits, 16> kTraits = {{{"f32", 1, 4},     {"f16", 1, 2},     {"bf16", 1, 2},     {"i32", 1, 4},      {"i8", 1, 1},
                                              {"q4_0", 32, 18},  {"q4_1", 32, 20},  {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q8_0", 32, 34},
-                                             {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210}}};
+                                             {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
+                                             {"tiled_q4_0", 32, 18}, {"tiled_q8_0", 32, 34}, {"tiled_q4_k", 256, 144}}};
 
 const Traits& traits(DType type) { return kTraits.at(static_cast<std::size_t>(type)); }
 
@@ -24,6 +25,7 @@ const Traits& traits(DType type) { return kTraits.at(static_cast<std::size_t>(ty
 
 std::string_view dtype_name(DType type) { return traits(type).name; }
 bool is_quantised(DType type) { return traits(type).elements > 1; }
+bool is_tiled(DType type) { return type >= DType::kTiledQ4_0; }
 std::int64_t block_elements(DType type) { return traits(type).elements; }
 std::int64_t block_bytes(DType type) { return traits(type).bytes; }
 

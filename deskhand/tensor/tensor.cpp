@@ -18,6 +18,7 @@ void Tensor::Free::operator()(std::byte* data) const noexcept {
 
 Tensor::Tensor(DType type, Shape shape, Device device) : shape_(shape), type_(type), device_(device) {
   constexpr std::size_t kAlign = 64;
+  DESKHAND_ASSERT(device == Device::kCuda || !is_tiled(type), "tiles are the GPU's alone");
   const std::size_t bytes = static_cast<std::size_t>(View(nullptr, type, shape).bytes());
   if (device == Device::kCuda) {
     data_ = std::unique_ptr<std::byte[], Free>(allocate_on_gpu(bytes, fmt::format("a buffer of {} {}", dtype_name(type), shape.text())),

@@ -9,13 +9,18 @@
 #include "deskhand/ops/copy.h"
 #include "deskhand/ops/cuda/few_rows.h"
 #include "deskhand/ops/cuda/testing.h"
+#include "deskhand/ops/dequantize.h"
+#include "deskhand/ops/embed.h"
+#include "deskhand/ops/fused.h"
 #include "deskhand/ops/layer_norm.h"
 #include "deskhand/ops/linear.h"
 #include "deskhand/ops/log_probability.h"
 #include "deskhand/ops/mean_pool.h"
 #include "deskhand/ops/paged_attention.h"
+#include "deskhand/ops/repeat.h"
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/swiglu.h"
+#include "deskhand/ops/tiled.h"
 
 using namespace deskhand;
 using namespace deskhand::testing;
@@ -24,6 +29,22 @@ namespace {
 
 constexpr DType kWeightTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
                                   DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
+constexpr DType kTileableTypes[] = {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K};
+
+// As weights lie in a model's file, and those that can in tiles.
+struct Lying {
+  DType type;
+  bool tiles;
+
+  Tensor up(Gpu& gpu, const Tensor& weight) const { return tiles && can_be_tiled(weight) ? tiled(weight) : gpu.up(weight); }
+};
+std::vector<Lying> ways_to_lie() {
+  std::vector<Lying> all;
+  for (const DType type : kWeightTypes) all.push_back({type, false});
+  for (const DType type : kTileableTypes) all.push_back({type, true});
+  return all;
+}
 
 struct Heads {
   std::int64_t queries, keys, width;
@@ -98,21 +119,96 @@ TEST_CASE("paged attention on the GPU agrees with the reference: prompts, single
       }
 }
 
+TEST_CASE("weights in tiles lie as ops/tiled.h says, from the host and from the GPU") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : kTileableTypes)
+    for (const Shape shape : {Shape{16, 256}, Shape{48, 768}, Shape{1040, 2048}}) {
+      const Tensor weight = random_weights(type, shape, 1);
+      const auto from = weight.view().raw();
+      const std::int64_t spans = shape[1] / 256, step = row_bytes(type, shape[1]), runs = 256 / block_elements(type),
+                         size = block_bytes(type);
+      std::vector<std::byte> wanted;
+      const auto take = [&](std::int64_t row, std::int64_t block, std::int64_t first, std::int64_t count) {
+        const auto begin = from.begin() + row * step + block * size + first;
+        wanted.insert(wanted.end(), begin, begin + count);
+      };
+      for (std::int64_t row = 0; row < shape[0]; row += 16)
+        for (std::int64_t block = 0; block < spans * runs; block += runs) {
+          for (std::int64_t i = row; i < row + 16; ++i) {
+            if (type == DType::kQ4_K) take(i, block, 0, 16);
+            for (std::int64_t run = 0; type != DType::kQ4_K && run < runs; ++run) take(i, block + run, 0, 2);
+          }
+          for (std::int64_t j = 0; j < (type == DType::kQ8_0 ? 8 : 4); ++j)
+            for (std::int64_t g = row; g < row + 8; ++g)
+              for (std::int64_t t = 0; t < 4; ++t)
+                for (std::int64_t second = 0; second < 2; ++second)
+                  for (const std::int64_t i : {g, g + 8}) {
+                    if (type == DType::kQ4_0) {
+                      take(i, block + 2 * j + second, 2 + 4 * t, 4);
+                      for (auto byte = wanted.end() - 4; byte != wanted.end(); ++byte) *byte ^= std::byte{0x88};  // less 8
+                    }
+                    if (type == DType::kQ8_0) take(i, block + j, 2 + 4 * t + 16 * second, 4);
+                    if (type == DType::kQ4_K) take(i, block, 16 + 32 * j + 4 * t + 16 * second, 4);
+                  }
+        }
+      REQUIRE(wanted.size() == from.size());
+      for (const bool from_gpu : {false, true}) {
+        const Tensor made = from_gpu ? tiled(at->up(weight)) : tiled(weight);
+        CHECK(is_tiled(made.type()));
+        Tensor back(DType::kI8, {made.view().bytes()});
+        at->context.copy(back, ConstView(made.view().data(), DType::kI8, back.shape(), Device::kCuda));
+        INFO(dtype_name(type), " ", shape.text(), ", from the GPU ", from_gpu);
+        CHECK(std::ranges::equal(wanted, back.view().raw()));
+      }
+    }
+  CHECK(!can_be_tiled(random_weights(DType::kQ4_0, {24, 256}, 1)));
+  CHECK(!can_be_tiled(random_weights(DType::kQ8_0, {32, 96}, 1)));
+  CHECK(!can_be_tiled(random_weights(DType::kQ6_K, {32, 256}, 1)));
+  CHECK_THROWS_AS(Tensor(DType::kTiledQ8_0, {16, 256}), AssertionError);  // of the host
+}
+
+TEST_CASE("weights in tiles are widened as the reference widens what they were made of, all of them or some rows") {
+  const auto at = gpu();
+  if (!at) return;
+  for (const DType type : kTileableTypes)
+    for (const Shape shape : {Shape{16, 256}, Shape{48, 768}, Shape{208, 2048}}) {
+      const Tensor weight = random_weights(type, shape, 1), there = tiled(weight);
+      Tensor wanted(DType::kF32, shape), found = at->empty(shape), narrow = at->up(as_bf16(random_tensor(shape, 99, 1e6f)));
+      reference::dequantize(wanted, weight);
+      dequantize(at->on, found, there);
+      dequantize(at->on, narrow, there);
+      INFO(dtype_name(type), " ", shape.text());
+      CHECK(at->difference(found, wanted) < 1e-7);
+      CHECK(difference(*at, narrow, wanted) < 4e-3);
+      dequantize(at->on, found.view().rows(0, 16), there.view().rows(shape[0] - 16, 16));
+      const Tensor last = at->context.to_host(found);
+      CHECK(worst_difference(last.floats().first(static_cast<std::size_t>(16 * shape[1])),
+                             wanted.floats().last(static_cast<std::size_t>(16 * shape[1]))) < 1e-7);
+      const std::int32_t rows[] = {9, 0, static_cast<std::int32_t>(shape[0]) - 1, 5, 9};
+      Tensor some(DType::kF32, {5, shape[1]}), some_there = at->empty(some.shape());
+      embed(plain(), some, rows, wanted);
+      embed(at->on, some_there, rows, there);
+      CHECK(at->difference(some_there, some) < 1e-7);
+    }
+}
+
 TEST_CASE("products of a few rows agree with the reference for every type of weights, odd sizes and several parts") {
   const auto at = gpu();
   if (!at) return;
-  for (const DType type : kWeightTypes) {
-    const std::int64_t step = is_quantised(type) ? block_elements(type) : 16 / block_bytes(type);
+  for (const Lying& lying : ways_to_lie()) {
+    const auto [type, tiles] = lying;
+    const std::int64_t step = tiles ? kTiledWidth : is_quantised(type) ? block_elements(type) : 16 / block_bytes(type);
     for (const std::int64_t width : {step, 3 * step, 6 * step, std::int64_t{1024}, std::int64_t{2048} + (step > 32 ? 256 : 192),
                                      std::int64_t{step > 32 ? 2048 : 2304}, std::int64_t{14336}})
       for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
         const Tensor x = random_tensor({rows, width}, 1), x_there = at->up(x), norm = random_tensor({width}, 7), norm_there = at->up(norm);
-        const std::int64_t outputs[] = {37, 2, 1};
+        const std::int64_t outputs[] = {tiles ? 48 : 37, 2, tiles ? 16 : 1};
         std::vector<Tensor> weights, biases, weights_there, biases_there, wanted, found;
         for (unsigned i = 0; i < 3; ++i) {
           weights.push_back(random_weights(i == 1 ? DType::kF32 : type, {outputs[i], width}, 10 + i));
           biases.push_back(random_tensor({outputs[i]}, 20 + i));
-          weights_there.push_back(at->up(weights[i]));
+          weights_there.push_back(lying.up(*at, weights[i]));
           biases_there.push_back(at->up(biases[i]));
           wanted.emplace_back(DType::kF32, Shape{rows, outputs[i]});
           found.push_back(at->empty({rows, outputs[i]}));
@@ -122,7 +218,7 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
           here.push_back({wanted[i], weights[i], i == 2 ? ConstView() : biases[i].view()});
           there.push_back({found[i], weights_there[i], i == 2 ? ConstView() : biases_there[i].view()});
         }
-        INFO(dtype_name(type), ", width ", width, ", rows ", rows);
+        INFO(dtype_name(weights_there[0].type()), ", width ", width, ", rows ", rows);
         reference::linear(here, x);
         cuda::few_rows(at->on, there, x_there);
         const double close =
@@ -140,8 +236,9 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
         CHECK(difference(*at, sum_there, wanted[0]) < 4e-3);
 
         // Gate and up.
-        const Tensor up = random_weights(type, {37, width}, 30), up_there = at->up(up);
-        Tensor gate_out(DType::kF32, {rows, 37}), up_out(DType::kF32, {rows, 37}), gated = at->empty({rows, 37});
+        const Shape shape{rows, outputs[0]};
+        const Tensor up = random_weights(type, {outputs[0], width}, 30), up_there = lying.up(*at, up);
+        Tensor gate_out(DType::kF32, shape), up_out(DType::kF32, shape), gated = at->empty(shape);
         linear(plain(), gate_out, x, weights[0]);
         linear(plain(), up_out, x, up);
         swiglu(plain(), gate_out, gate_out, up_out);
@@ -155,19 +252,21 @@ TEST_CASE("products of a few rows agree with the reference for every type of wei
 TEST_CASE("products of a few rows are the same from run to run, keep what is small beside the large, and pass on what is no number") {
   const auto at = gpu();
   if (!at) return;
-  for (const DType type : kWeightTypes) {
-    constexpr std::int64_t kWidth = 2048, kOutputs = 130;
-    const Tensor weight = random_weights(type, {kOutputs, kWidth}, 1), weight_there = at->up(weight);
+  for (const Lying& lying : ways_to_lie()) {
+    constexpr std::int64_t kWidth = 2048;
+    const DType type = lying.type;
+    const auto outputs = lying.tiles ? 144u : 130u;
+    const Tensor weight = random_weights(type, {outputs, kWidth}, 1), weight_there = lying.up(*at, weight);
     Tensor x = random_tensor({2, kWidth}, 2);
     for (std::size_t i = 0; i < 256; ++i) x.floats()[i] *= i == 100 ? 1e6f : 1e-20f;  // of a row's beginning one alone counts
     for (std::size_t i = 256; i < 1024; ++i) x.floats()[i] *= 1e-30f;
-    Tensor wanted(DType::kF32, {2, kOutputs}), found = at->empty({2, kOutputs});
+    Tensor wanted(DType::kF32, {2, outputs}), found = at->empty({2, outputs});
     const auto multiply = [&](const Tensor& input) {
       const LinearPart here{wanted, weight, {}}, there{found, weight_there, {}};
       reference::linear({&here, 1}, input);
       cuda::few_rows(at->on, {&there, 1}, at->up(input));
     };
-    INFO(dtype_name(type));
+    INFO(dtype_name(weight_there.type()));
     multiply(x);
     CHECK(difference(*at, found, wanted) < 2e-5);
     const Tensor first = at->context.to_host(found);
@@ -178,13 +277,13 @@ TEST_CASE("products of a few rows are the same from run to run, keep what is sma
     for (std::size_t i = 1024; i < 2048; ++i) x.floats()[i] = 0;
     multiply(x);
     const Tensor small = at->context.to_host(found);
-    CHECK(worst_difference(small.floats().first(kOutputs), wanted.floats().first(kOutputs)) < 2e-5);
+    CHECK(worst_difference(small.floats().first(outputs), wanted.floats().first(outputs)) < 2e-5);
     for (const float none : {std::nanf(""), INFINITY}) {
       x.floats()[1500] = none;
       multiply(x);
       const Tensor broken = at->context.to_host(found);
-      CHECK(std::ranges::none_of(broken.floats().first(kOutputs), [](float value) { return std::isfinite(value); }));
-      CHECK(std::ranges::all_of(broken.floats().subspan(kOutputs), [](float value) { return std::isfinite(value); }));
+      CHECK(std::ranges::none_of(broken.floats().first(outputs), [](float value) { return std::isfinite(value); }));
+      CHECK(std::ranges::all_of(broken.floats().subspan(outputs), [](float value) { return std::isfinite(value); }));
     }
   }
 }
@@ -285,6 +384,82 @@ TEST_CASE("rope_and_attend on the GPU is rope_and_store and paged_attention, for
         const std::int32_t mixed_bounds[] = {0, 1, 25, 26};
         pass(mixed, mixed_bounds, 13);
       }
+}
+
+TEST_CASE("recorded steps of a few tokens are what their ops are one by one, to the bit") {
+  const auto at = gpu();
+  if (!at) return;
+  struct Sizes {
+    std::int64_t width, wide;
+    Heads heads;
+  };
+  struct Layer {
+    Tensor norm, second_norm, q, k, v, bias, out, gate, up, down, keys, values;
+  };
+  constexpr int kLayers = 3;
+  for (const auto& [width, wide, heads] :
+       {Sizes{512, 1280, {14, 2, 64}}, Sizes{1024, 5376, {8, 2, 128}}, Sizes{256, 256, {3, 1, 64}}, Sizes{192, 448, {6, 2, 64}}})
+    for (const DType type : {DType::kBF16, DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kF16}) {
+      const std::int64_t of_queries = heads.queries * heads.width, of_keys = heads.keys * heads.width;
+      if (width % block_elements(type) != 0 || wide % block_elements(type) != 0 || of_queries % block_elements(type) != 0) continue;
+      const Lying lying{type, true};
+      const auto weights = [&](Shape shape, unsigned seed) { return lying.up(*at, random_weights(type, shape, seed)); };
+      std::vector<Layer> layers;
+      for (unsigned seed = 0; seed < 100 * kLayers; seed += 100)
+        layers.push_back({at->up(random_tensor({width}, seed + 1)), at->up(random_tensor({width}, seed + 2)),
+                          weights({of_queries, width}, seed + 3), weights({of_keys, width}, seed + 4), weights({of_keys, width}, seed + 5),
+                          at->up(random_tensor({of_keys}, seed + 6)), weights({width, of_queries}, seed + 7),
+                          weights({wide, width}, seed + 8), weights({wide, width}, seed + 9), weights({width, wide}, seed + 10),
+                          at->up(as(DType::kF16, random_tensor({80, 16, heads.keys, heads.width}, seed + 11))),
+                          at->up(as(DType::kF16, random_tensor({80, 16, heads.keys, heads.width}, seed + 12)))});
+      const Tensor cosine = at->up(random_tensor({1100, heads.width / 2}, 4)), sine = at->up(random_tensor({1100, heads.width / 2}, 5));
+      std::vector<std::int32_t> pages(70);
+      for (std::size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<std::int32_t>(i * 37 % 71);
+      const std::int32_t others[] = {74, 75, 79};
+      const auto room = [&](Shape shape) { return at->up(as_bf16(random_tensor(shape, 99, 1e6f))); };
+      const auto check = [&](std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
+        const std::int64_t rows = bounds.back();
+        const std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows), 0);
+        std::vector<std::int32_t> positions;
+        for (std::size_t i = 0; i < sequences.size(); ++i)
+          for (std::int32_t row = bounds[i]; row < bounds[i + 1]; ++row) positions.push_back(sequences[i].length - (bounds[i + 1] - row));
+        const Tensor begin = as_bf16(random_tensor({rows, width}, 3));
+        Tensor x = at->up(begin), normed = room({rows, width}), q = room({rows, heads.queries, heads.width}),
+               k = room({rows, heads.keys, heads.width}), v = room(k.shape()), attended = room(q.shape()), gate = room({rows, wide}),
+               up = room({rows, wide});
+        const auto flat = [&](Tensor& tensor, std::int64_t columns) { return tensor.view().reshaped({rows, columns}); };
+        const auto pass = [&] {
+          for (Layer& layer : layers) {
+            const LinearPart qkv[] = {
+                {flat(q, of_queries), layer.q, {}}, {flat(k, of_keys), layer.k, layer.bias}, {flat(v, of_keys), layer.v, {}}};
+            norm_linear(at->on, qkv, {x, layer.norm, 1e-5f, normed});
+            rope_and_attend(at->on, attended, q, k, v, positions, {cosine, sine, RopePairs::kHalves}, {layer.keys, layer.values}, sequences,
+                            bounds, 0.1f);
+            linear_add(at->on, x, flat(attended, of_queries), layer.out, normed);
+            norm_gate_up(at->on, gate, layer.gate, layer.up, {x, layer.second_norm, 1e-5f, normed}, up);
+            linear_add(at->on, x, gate, layer.down, normed);
+          }
+        };
+        const auto found_by = [&](const std::function<void()>& work) {
+          at->context.copy(x, begin);
+          work();
+          return at->context.to_host(x);
+        };
+        RepeatedPasses passes;
+        const auto repeated = [&] { passes.run(at->on, {tokens, positions, sequences, bounds}, {1}, pass); };
+        const Tensor wanted = found_by(pass), first = found_by(repeated), recorded = found_by(repeated), again = found_by(repeated);
+        INFO(dtype_name(type), ", width ", width, ", heads ", heads.queries, " of ", heads.width, ", rows ", rows);
+        const auto bits = [](const Tensor& tensor) { return tensor.view().as<std::uint16_t>(); };
+        CHECK(std::ranges::equal(bits(wanted), bits(first)));
+        CHECK(std::ranges::equal(bits(wanted), bits(recorded)));
+        CHECK(std::ranges::equal(bits(wanted), bits(again)));
+      };
+      const KvSequence one[] = {{pages, 1051}}, two[] = {{pages, 1060}, {others, 3}}, drafts[] = {{others, 37}};
+      const std::int32_t one_bounds[] = {0, 1}, two_bounds[] = {0, 1, 2}, draft_bounds[] = {0, 4};
+      check(one, one_bounds);
+      check(two, two_bounds);
+      check(drafts, draft_bounds);
+    }
 }
 
 TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the reference on the GPU") {

@@ -22,6 +22,7 @@
 #include "deskhand/ops/rms_norm.h"
 #include "deskhand/ops/rope.h"
 #include "deskhand/ops/swiglu.h"
+#include "deskhand/ops/tiled.h"
 
 using namespace deskhand;
 using namespace deskhand::testing;
@@ -174,7 +175,8 @@ TEST_CASE("in bf16 linear and its backward agree with the reference for every ty
       INFO(dtype_name(type), ", (", size[0], ", ", outputs, ", ", inputs, ")");
       Tensor wanted(DType::kF32, {size[0], outputs}), found = poison(*at, {size[0], outputs});
       const LinearPart part{found, weight_there, {}};
-      linear(plain(), wanted, x.here, cuda::are_few_rows({&part, 1}, x.there) ? wide : used, bias);  // a few rows meet them as they are
+      linear(plain(), wanted, x.here, cuda::are_few_rows(at->on, {&part, 1}, x.there) ? wide : used,
+             bias);  // a few rows meet them as they are
       linear(at->on, found, x.there, weight_there, at->up(bias));
       check_close(*at, found, wanted, kStep / 2);  // rounded before and after the bias
       for (const Into into : {Into::kOverwrite, Into::kAdd}) {
@@ -237,7 +239,10 @@ TEST_CASE("in bf16 as many rows as sequences are written at a time: products, su
   if (!at) return;
   for (const DType type : {DType::kBF16, DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
                            DType::kQ5_K, DType::kQ6_K})
-    for (const auto& [outputs, inputs] : {std::pair<std::int64_t, std::int64_t>{1, 256}, {161, 1280}, {2100, 2048}}) {
+    for (const auto& [outputs, inputs] :
+         {std::pair<std::int64_t, std::int64_t>{1, 256}, {161, 1280}, {176, 1280}, {2100, 2048}, {2112, 2048}}) {
+      const bool tiles = outputs % kTiledRows == 0;
+      if (tiles && !can_be_tiled(ConstView(nullptr, type, {outputs, inputs}))) continue;
       const Tensor weight = random_weights(type, {2 * outputs, inputs}, 4);
       Tensor wide(DType::kF32, weight.shape());
       reference::dequantize(wide, weight);
@@ -246,9 +251,13 @@ TEST_CASE("in bf16 as many rows as sequences are written at a time: products, su
       Tensor first_there(type, {outputs, inputs}, Device::kCuda), second_there(type, {outputs, inputs}, Device::kCuda);
       at->context.copy(first_there, weight.view().rows(0, outputs));
       at->context.copy(second_there, weight.view().rows(outputs, outputs));
+      if (tiles) {
+        first_there = tiled(first_there);
+        second_there = tiled(second_there);
+      }
       for (const std::int64_t rows : {9, 33, 64, 130}) {
         if (outputs > 2000 && (rows != 33 || type != DType::kQ8_0)) continue;  // the reference takes its time
-        INFO(dtype_name(type), ", (", rows, ", ", outputs, ", ", inputs, ")");
+        INFO(dtype_name(first_there.type()), ", (", rows, ", ", outputs, ", ", inputs, ")");
         const Twin x(*at, {rows, inputs}, 1), before(*at, {rows, outputs}, 3);
         Tensor wanted(DType::kF32, {rows, outputs}), other(DType::kF32, wanted.shape()), found = poison(*at, wanted.shape()),
                                                                                          found_other = at->empty(wanted.shape());

@@ -1,8 +1,9 @@
-// Eight neighbours a thread, stored 16 bytes at a time: bound by memory. Rows of other widths, of plain types: a thread a weight.
+// Eight neighbours a thread, stored 16 bytes at a time: bound by memory. Rows of other widths, of plain types: a thread a weight. Of tiles:
+// a thread what a lane has of 32 neighbours.
 #include "deskhand/ops/dequantize.h"
 
 #include "deskhand/ops/cuda/dequantize.cuh"
-#include "deskhand/ops/cuda/weights_of.cuh"
+#include "deskhand/ops/cuda/tiled.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -43,6 +44,81 @@ void widen_type(const Backend& on, T* out, ConstView in, std::int64_t rows, cons
     });
 }
 
+// Eight weights of a run, as two fours 16 apart.
+template <DType type, class T>
+__device__ void store_run(T* out, const Run& run) {
+  float weights[4];
+  weights_of_bytes<type>(weights, run.low, run.d, run.m);
+  store(out, weights);
+  weights_of_bytes<type>(weights, run.high, run.d, run.m);
+  store(out + 16, weights);
+}
+
+// A warp half of a tile.
+template <DType type, class T>
+__global__ void __launch_bounds__(kPacks* kRows) widen_tiles_kernel(T* out, const uint4* from, std::int64_t count, std::int64_t width) {
+  constexpr int kRuns = 4, kPieces = kRuns / kPieceRuns<type>;
+  const std::int64_t number = std::int64_t{blockIdx.x} * kRows + threadIdx.y, tile = number / 2, spans = width / kTiledWidth;
+  if (number >= count) return;
+  const int half = static_cast<int>(number % 2), lane = threadIdx.x, g = lane / 4;
+  const uint4* const begin = from + tile * (kTileBytes<type> / 16);
+  T* const to = out + (tile / spans * kTiledRows + g) * width + tile % spans * kTiledWidth + half * (kRuns * 32) + lane % 4 * 4;
+  uint4 pieces[kPieces];
+#pragma unroll
+  for (int i = 0; i < kPieces; ++i) pieces[i] = begin[kTileHeads / 16 + (half * kPieces + i) * 32 + lane];
+#pragma unroll
+  for (int row = 0; row < 2; ++row) {
+    const HalfHead<type> head(begin[g + 8 * row], half);
+#pragma unroll
+    for (int i = 0; i < kRuns; ++i) {
+      Run run;
+      bytes_of_piece<type>(run, pieces[i / kPieceRuns<type>], i % kPieceRuns<type>, row);
+      run.d = head.scale(i);
+      run.m = head.minimum(i);
+      store_run<type>(to + row * 8 * width + i * 32, run);
+    }
+  }
+}
+
+// Rows of what lies in tiles, wherever they are: a thread eight weights.
+template <DType type, class T>
+__global__ void __launch_bounds__(kPacks* kRows)
+    widen_tiled_rows_kernel(T* out, const uint4* from, const std::int32_t* index, std::int64_t rows, std::int64_t width) {
+  const std::int64_t to = std::int64_t{blockIdx.x} * kRows + threadIdx.y, span = blockIdx.y;
+  if (to >= rows) return;
+  const int row = index[to], in_tile = static_cast<int>(row % kTiledRows), of_span = threadIdx.x / 4, t = threadIdx.x % 4;
+  const uint4* const begin = from + (row / kTiledRows * (width / kTiledWidth) + span) * (kTileBytes<type> / 16);
+  const uint4 piece = begin[kTileHeads / 16 + of_span / kPieceRuns<type> * 32 + in_tile % 8 * 4 + t];
+  const HalfHead<type> head(begin[in_tile], of_span / 4);
+  Run run{};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int in_half = i / 2, r = i % 2;
+    if (in_half != of_span % 4 || r != in_tile / 8) continue;
+    bytes_of_piece<type>(run, piece, in_half % kPieceRuns<type>, r);
+    run.d = head.scale(in_half);
+    run.m = head.minimum(in_half);
+  }
+  store_run<type>(out + to * width + span * kTiledWidth + of_span * 32 + t * 4, run);
+}
+
+template <DType type, class T>
+void widen_tiles(const Backend& on, T* out, ConstView in, std::int64_t rows, const std::int32_t* index) {
+  const std::int64_t width = in.shape().last();
+  if (rows == 0) return;
+  DESKHAND_ASSERT(is_aligned(out) && is_aligned(in.data()), "tiles where a tensor's are");
+  const auto* const from = pointer<uint4>(in);
+  if (index) {
+    const dim3 blocks(blocks_for(rows, kRows), static_cast<unsigned>(width / kTiledWidth));
+    widen_tiled_rows_kernel<type><<<blocks, dim3(kPacks, kRows), 0, stream(on)>>>(out, from, index, rows, width);
+    return check_launch();
+  }
+  DESKHAND_ASSERT(rows % kTiledRows == 0, "whole tiles");
+  const std::int64_t count = row_bytes(type, width) * rows / kTileBytes<type> * 2;
+  widen_tiles_kernel<type><<<blocks_for(count, kRows), dim3(kPacks, kRows), 0, stream(on)>>>(out, from, count, width);
+  check_launch();
+}
+
 }  // namespace
 
 template <class T>
@@ -70,6 +146,12 @@ void widen(const Backend& on, T* out, ConstView in, std::int64_t rows, const std
       return widen_type<DType::kQ5_K>(on, out, in, rows, index);
     case DType::kQ6_K:
       return widen_type<DType::kQ6_K>(on, out, in, rows, index);
+    case DType::kTiledQ4_0:
+      return widen_tiles<DType::kTiledQ4_0>(on, out, in, rows, index);
+    case DType::kTiledQ8_0:
+      return widen_tiles<DType::kTiledQ8_0>(on, out, in, rows, index);
+    case DType::kTiledQ4_K:
+      return widen_tiles<DType::kTiledQ4_K>(on, out, in, rows, index);
     default:
       DESKHAND_ASSERT(false, "a type of weights");
   }

@@ -1,7 +1,7 @@
 // A warp makes two outputs at a time: its lanes hold runs of both rows of weights, widened in registers and multiplied with x in f32, which
 // lies in shared memory in the order of the lanes. Weights come to shared memory in the background, 16 bytes at a time: of plain types runs
 // of 16 bytes a lane, of quantised types, whose blocks have odd sizes, runs of 1024 weights. One launch for all products of one x. Sums in
-// f32, always in the same order. Some types go another way where rows are wide enough (few_rows_tiles.cu).
+// f32, always in the same order. What lies in tiles and q6_k go another way (few_rows_tiles.cu).
 #include <cuda_fp16.h>
 
 #include <algorithm>
@@ -12,6 +12,12 @@
 #include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
+int few_rows_attribute(const Backend& on, cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
+  return value;
+}
+
 namespace {
 
 constexpr int kWarps = kFewWarps, kThreads = kFewThreads, kMostParts = kFewParts, kMostRows = kFewRows;
@@ -471,41 +477,37 @@ void start_type(const Backend& on, DType type, const Job& job, int bytes) {
   }
 }
 
-// Products of one type, for as many rows of x at a time as shared memory holds.
-void run_type(const Backend& on, std::span<const LinearPart* const> parts, ConstView x, const FewRows& options) {
-  const DType type = parts[0]->weight.type();
-  Job job{.count = static_cast<int>(parts.size()),
-          .x_bf16 = x.type() == DType::kBF16,
-          .norm = pointer(options.norm),
-          .epsilon = options.epsilon,
-          .width = static_cast<int>(x.shape()[1]),
-          .rows = static_cast<int>(x.shape()[0]),
-          .then = options.then};
-  const int rows = job.rows, most = std::min(kSharedBytes, few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  bool tiles = are_tiles(type, job.width);
-  for (const LinearPart* const part : parts) tiles &= is_aligned(part->weight.data());
-  int together = tiles ? tile_rows(type, job, most) : 0;
-  tiles = together > 0;
+int most_bytes(const Backend& on) {
+  return std::min(kSharedBytes, few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
+}
+
+bool are_aligned(const Job& job) {
+  return std::all_of(job.parts, job.parts + job.count, [](const Part& part) { return is_aligned(part.weight); });
+}
+
+// For as many rows of x at a time as shared memory holds.
+void start_products(const Backend& on, DType type, const Job& whole) {
+  const int rows = whole.rows, most = most_bytes(on);
+  int together = are_tiles(type, whole.width) && are_aligned(whole) ? tile_rows(type, whole, most) : 0;
+  const bool tiles = together > 0;
+  DESKHAND_ASSERT(tiles || !is_tiled(type), "what lies in tiles is made in tiles");
   if (!tiles) {
     together = rows > 2 ? 4 : rows;
-    while (together > 1 && bytes_for(type, together, job.width) > most) together /= 2;
+    while (together > 1 && bytes_for(type, together, whole.width) > most) together /= 2;
   }
+  const int each = tiles ? kTileOutputs : 2;
   for (int begin = 0; begin < rows; begin += together) {
-    job.x = x.data() + begin * row_bytes(x.type(), job.width);
+    Job job = whole;
+    job.x = static_cast<const std::byte*>(whole.x) + std::int64_t{begin} * whole.width * (whole.x_bf16 ? 2 : 4);
     job.rows = std::min(together, rows - begin);
     job.units = 0;
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const LinearPart& part = *parts[i];
-      const auto outputs = static_cast<int>(part.weight.shape()[0]), each = tiles ? kTileOutputs : 2;
-      job.parts[i] = {.weight = part.weight.data(),
-                      .bias = pointer(part.bias),
-                      .out = part.out.empty() ? nullptr : part.out.data() + begin * row_bytes(part.out.type(), outputs),
-                      .outputs = outputs,
-                      .units = (outputs + each - 1) / each,
-                      .out_bf16 = part.out.type() == DType::kBF16};
-      job.units += job.parts[i].units;
+    for (int i = 0; i < job.count; ++i) {
+      Part& part = job.parts[i];
+      if (part.out) part.out = static_cast<std::byte*>(part.out) + std::int64_t{begin} * part.outputs * (whole.out_bf16 ? 2 : 4);
+      part.units = (part.outputs + each - 1) / each;
+      job.units += part.units;
     }
-    if (options.then == FewRows::Then::kSwiglu) job.units = tiles ? job.parts[0].units : job.parts[0].outputs;
+    if (whole.then == FewRows::Then::kSwiglu) job.units = tiles ? job.parts[0].units : job.parts[0].outputs;
     if (tiles) {
       start_tiles(on, type, job, most);
       continue;
@@ -520,15 +522,31 @@ void run_type(const Backend& on, std::span<const LinearPart* const> parts, Const
   }
 }
 
-}  // namespace
-
-int few_rows_attribute(const Backend& on, cudaDeviceAttr which) {
-  int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
-  return value;
+// Products of one type.
+void run_type(const Backend& on, std::span<const LinearPart* const> parts, ConstView x, const FewRows& options) {
+  const DType type = parts[0]->weight.type(), out = parts[0]->out.type();
+  Job job{.x = x.data(),
+          .norm = pointer(options.norm),
+          .count = static_cast<int>(parts.size()),
+          .width = static_cast<int>(x.shape()[1]),
+          .rows = static_cast<int>(x.shape()[0]),
+          .epsilon = options.epsilon,
+          .then = options.then,
+          .x_bf16 = x.type() == DType::kBF16,
+          .out_bf16 = out == DType::kBF16};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    DESKHAND_ASSERT(parts[i]->out.empty() || parts[i]->out.type() == out, "activations of one type");
+    job.parts[i] = {.weight = parts[i]->weight.data(),
+                    .bias = pointer(parts[i]->bias),
+                    .out = parts[i]->out.data(),
+                    .outputs = static_cast<int>(parts[i]->weight.shape()[0])};
+  }
+  start_products(on, type, job);
 }
 
-bool are_few_rows(std::span<const LinearPart> parts, ConstView x) {
+}  // namespace
+
+bool are_few_rows(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   const std::int64_t rows = x.shape()[0], width = x.shape()[1];
   constexpr std::int64_t kWidest = 32768;  // one row of x fits in shared memory
   if (rows == 0 || rows > kMostRows || parts.size() > kMostParts || width > kWidest || width % 4 != 0 || !is_aligned(x.data()))
@@ -536,7 +554,10 @@ bool are_few_rows(std::span<const LinearPart> parts, ConstView x) {
   for (const LinearPart& part : parts) {
     const DType type = part.weight.type();
     if (part.weight.shape()[0] == 0 || part.weight.shape()[0] > 1 << 30) return false;
-    if (is_quantised(type)) {
+    if (is_tiled(type)) {
+      const Job one{.width = static_cast<int>(width), .rows = 1, .then = FewRows::Then::kSwiglu};
+      if (tile_rows(type, one, most_bytes(on)) == 0) return false;
+    } else if (is_quantised(type)) {
       if (reinterpret_cast<std::uintptr_t>(part.weight.data()) % 2 != 0) return false;
     } else if (rows > 4 || width * block_bytes(type) % 16 != 0 || !is_aligned(part.weight.data())) {
       return false;  // more rows than one reading serves are cuBLASLt's

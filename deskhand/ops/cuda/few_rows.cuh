@@ -15,18 +15,17 @@ struct FewRowsPart {
   const float* bias;
   void* out;
   int outputs, units;  // units: what a warp or a block makes at a time
-  bool out_bf16;
 };
 
 struct FewRowsJob {
   FewRowsPart parts[kFewParts];
-  int count, units;
   const void* x;
-  bool x_bf16;
   const float* norm;
-  float epsilon;
+  int count, units;
   int width, rows;
+  float epsilon;
   FewRows::Then then;
+  bool x_bf16, out_bf16;
 };
 
 int few_rows_attribute(const Backend& on, cudaDeviceAttr which);
@@ -47,8 +46,8 @@ __device__ inline float few_rows_element(const void* values, bool bf16, std::int
 // A row's finished sum to where it belongs.
 __device__ inline void put(const FewRowsJob& job, const FewRowsPart& part, int row, int output, float value) {
   const std::int64_t at = std::int64_t{row} * part.outputs + output;
-  if (job.then == FewRows::Then::kAdd) value += few_rows_element(part.out, part.out_bf16, at);
-  if (part.out_bf16)
+  if (job.then == FewRows::Then::kAdd) value += few_rows_element(part.out, job.out_bf16, at);
+  if (job.out_bf16)
     static_cast<Bf16*>(part.out)[at] = __float2bfloat16_rn(value);
   else
     static_cast<float*>(part.out)[at] = value;

@@ -16,7 +16,7 @@ struct FewRows {
 };
 
 // Whether these products can be made so, and are better made so than by cuBLASLt.
-bool are_few_rows(std::span<const LinearPart> parts, ConstView x);
+bool are_few_rows(const Backend& on, std::span<const LinearPart> parts, ConstView x);
 void few_rows(const Backend& on, std::span<const LinearPart> parts, ConstView x, const FewRows& options = {});
 
 }  // namespace deskhand::cuda

@@ -7,7 +7,7 @@
 namespace deskhand::cuda {
 
 bool norm_linear(const Backend& on, std::span<const LinearPart> parts, const NormedInput& in) {
-  if (!are_few_rows(parts, in.x)) return false;
+  if (!are_few_rows(on, parts, in.x)) return false;
   few_rows(on, parts, in.x, {.norm = in.weight, .epsilon = in.epsilon});
   return true;
 }
@@ -15,7 +15,7 @@ bool norm_linear(const Backend& on, std::span<const LinearPart> parts, const Nor
 bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, const NormedInput& in) {
   const LinearPart parts[] = {{out, gate, {}}, {out, up, {}}};
   if (gate.type() != up.type()) return false;
-  if (are_few_rows(parts, in.x)) {
+  if (are_few_rows(on, parts, in.x)) {
     few_rows(on, parts, in.x, {.norm = in.weight, .epsilon = in.epsilon, .then = FewRows::Then::kSwiglu});
   } else {
     if (!are_many_rows(on, parts, in.room)) return false;
@@ -27,7 +27,7 @@ bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, con
 
 bool linear_add(const Backend& on, View x, ConstView in, ConstView weight) {
   const LinearPart part{x, weight, {}};
-  if (are_few_rows({&part, 1}, in))
+  if (are_few_rows(on, {&part, 1}, in))
     few_rows(on, {&part, 1}, in, {.then = FewRows::Then::kAdd});
   else if (are_many_rows(on, {&part, 1}, in))
     many_rows(on, {&part, 1}, in, FewRows::Then::kAdd);

@@ -178,7 +178,7 @@ void linear(const Backend& on, std::span<const LinearPart> parts, ConstView x) {
   require_gpu(on, {x});
   const std::int64_t tokens = x.shape()[0], width = x.shape()[1];
   if (tokens == 0) return;
-  if (are_few_rows(parts, x)) {
+  if (are_few_rows(on, parts, x)) {
     few_rows(on, parts, x);
     for (const LinearPart& part : parts)
       if (!part.add.empty()) cuda::add(on, part.out, part.out, part.add);

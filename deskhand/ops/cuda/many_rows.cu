@@ -11,8 +11,8 @@
 #include "deskhand/ops/cuda/few_rows.cuh"
 #include "deskhand/ops/cuda/overlap.cuh"
 #include "deskhand/ops/cuda/swiglu.cuh"
+#include "deskhand/ops/cuda/tiled.cuh"
 #include "deskhand/ops/cuda/tiles.cuh"
-#include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
 namespace {
@@ -24,7 +24,6 @@ constexpr int kRun = 32;               // weights that four neighbouring threads
 constexpr int kMostParts = 4;          // of one launch
 constexpr int kMostBytes = 220 << 10;  // of shared memory
 constexpr int kMostStages = 4;
-constexpr int kXStep = kDepth * 2 + 64;  // bytes of a row of x in shared memory: two rows' runs lie in different banks
 
 struct Part {
   Bytes weight;
@@ -63,13 +62,18 @@ __device__ inline int block_of(const Job& job, int chunk) {
 
 template <DType type>
 constexpr int kChunkBytes = kDepth / kBlockWeights<type>* kBlockBytes<type>;
+// Bytes of a row of x in shared memory: two rows' runs lie in different banks; beside tiles, where a run is read in two parts, four rows'
+// parts.
+template <DType type>
+constexpr int kXStep = kDepth * 2 + (kTiled<type> ? 32 : 64);
 // Of a row of weights in shared memory: eight rows' runs lie in different banks as far as the size allows.
 template <DType type>
-constexpr int kWeightStep = kChunkBytes<type> + (kChunkBytes<type> % 128 == 0  ? 64
-                                                 : kChunkBytes<type> % 64 == 0 ? 16
-                                                                               : 0);
+constexpr int kWeightStep = kChunkBytes<type> + (kTiled<type>                   ? 0
+                                                 : kChunkBytes<type> % 128 == 0 ? 64
+                                                 : kChunkBytes<type> % 64 == 0  ? 16
+                                                                                : 0);
 template <DType type, int kRows>
-constexpr int kStageBytes = kTile* kWeightStep<type> + kRows* kXStep;
+constexpr int kStageBytes = kTile* kWeightStep<type> + kRows* kXStep<type>;
 template <DType type, int kRows>
 constexpr int kStages = std::min(kMostStages, kMostBytes / kStageBytes<type, kRows>);
 
@@ -84,6 +88,20 @@ __device__ void fetch_weights(std::uint8_t* stage, const Job& job, int chunk) {
   constexpr int kPieces = kChunkBytes<type> / 16;
   const Tile tile = tile_of(job, chunk / job.chunks);
   const std::int64_t step = std::int64_t{job.width} / kBlockWeights<type> * kBlockBytes<type>;
+  if constexpr (kTiled<type>) {  // a warp the tile of 16 outputs
+    constexpr int kAll = kTileBytes<type> / 16;
+    static_assert(kThreads / 32 * kTiledRows == kTile);
+    const int lane = threadIdx.x % 32, of_chunk = threadIdx.x / 32;
+    const Part& part = job.parts[job.then == FewRows::Then::kSwiglu ? of_chunk % 2 : tile.part];
+    const int output = output_of(job, tile.number, of_chunk * static_cast<int>(kTiledRows));
+    const bool is_there = output < part.outputs;
+    const Bytes begin = part.weight + (is_there ? output : 0) * step + std::int64_t{chunk % job.chunks} * kTileBytes<type> + lane * 16;
+    std::uint8_t* const to = stage + of_chunk * kTileBytes<type> + lane * 16;
+#pragma unroll
+    for (int k = 0; k < (kAll + 31) / 32; ++k)
+      if (32 * k + 31 < kAll || lane + 32 * k < kAll) copy_async(to + 512 * k, begin + 512 * k, is_there);
+    return;
+  }
   const std::int64_t from = std::int64_t{chunk % job.chunks} * kChunkBytes<type>;
   for (int i = threadIdx.x; i < kTile * kPieces; i += kThreads) {
     const int row = i / kPieces, piece = i % kPieces;
@@ -103,7 +121,7 @@ __device__ void fetch_x(std::uint8_t* stage, const Job& job, int chunk) {
   for (int i = threadIdx.x; i < kRows * kPieces; i += kThreads) {
     const int row = i / kPieces, piece = i % kPieces;
     const bool is_there = row < job.rows;
-    copy_async(to + row * kXStep + piece * 16, from + std::int64_t{is_there ? row : 0} * job.width + piece * 8, is_there);
+    copy_async(to + row * kXStep<type> + piece * 16, from + std::int64_t{is_there ? row : 0} * job.width + piece * 8, is_there);
   }
 }
 
@@ -114,6 +132,60 @@ __device__ void pairs_of(std::uint32_t (&to)[4], Bytes row, int i) {
   weights_of<type>(weights, i % kBlockWeights<type>, row + i / kBlockWeights<type> * kBlockBytes<type>);
 #pragma unroll
   for (int k = 0; k < 4; ++k) to[k] = pair_of(weights[2 * k], weights[2 * k + 1]);
+}
+
+// sum += weights (32 outputs of this warp) times x (kRows, 32 of the depth). x_of(n): this lane's eight of row lane / 4 of every eight.
+template <int kRows, class OfX>
+__device__ void add_run(float (&sum)[2][kRows / 8][4], const Fragment (&left)[2][2], const OfX& x_of) {
+#pragma unroll
+  for (int n = 0; n < kRows / 8; ++n) {
+    const uint4 right = x_of(n);
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+      multiply_add(sum[m][n], left[m][0], right.x, right.y);
+      multiply_add(sum[m][n], left[m][1], right.z, right.w);
+    }
+  }
+}
+
+// sum += half of a chunk of tiles, the first four runs or the last.
+template <DType type, int kRows>
+__device__ void add_tiles(float (&sum)[2][kRows / 8][4], Bytes tiles, Bytes x, int half) {
+  constexpr int kRuns = 4, kPieces = kRuns / kPieceRuns<type>;
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const auto piece_of = [&](int m, int number) { return reinterpret_cast<const uint4*>(tiles + m * kTileBytes<type>)[number]; };
+  const HalfHead<type> heads[2][2] = {{{piece_of(0, g), half}, {piece_of(0, g + 8), half}},
+                                      {{piece_of(1, g), half}, {piece_of(1, g + 8), half}}};
+#pragma unroll
+  for (int i = 0; i < kPieces; ++i) {
+    const uint4 pieces[2] = {piece_of(0, kTileHeads / 16 + (half * kPieces + i) * 32 + lane),
+                             piece_of(1, kTileHeads / 16 + (half * kPieces + i) * 32 + lane)};
+#pragma unroll
+    for (int k = 0; k < kPieceRuns<type>; ++k) {
+      const int number = i * kPieceRuns<type> + k;
+      Fragment left[2][2];
+#pragma unroll
+      for (int m = 0; m < 2; ++m)
+#pragma unroll
+        for (int low = 0; low < 2; ++low) {
+          Run run;
+          bytes_of_piece<type>(run, pieces[m], k, low);
+          const float d = heads[m][low].scale(number), minimum = heads[m][low].minimum(number);
+#pragma unroll
+          for (int part = 0; part < 2; ++part) {
+            float weights[4];
+            weights_of_bytes<type>(weights, part == 0 ? run.low : run.high, d, minimum);
+            left[m][part][low] = pair_of(weights[0], weights[1]);
+            left[m][part][2 + low] = pair_of(weights[2], weights[3]);
+          }
+        }
+      add_run<kRows>(sum, left, [&](int n) {
+        const Bytes at = x + n * 8 * kXStep<type> + (half * kRuns + number) * kRun * 2 + t * 8;
+        const uint2 first = *reinterpret_cast<const uint2*>(at), second = *reinterpret_cast<const uint2*>(at + kRun);
+        return uint4{first.x, first.y, second.x, second.y};
+      });
+    }
+  }
 }
 
 template <DType type, int kRows>
@@ -141,31 +213,26 @@ __global__ void __launch_bounds__(kThreads, 1) many_products_kernel(Job job) {
     }
     end_copies();
     std::uint8_t* const stage = stage_of(chunk);
-    const std::uint8_t* const x = stage + kTile * kWeightStep<type> + lane / 4 * kXStep;
-    for (int run = half; run < kDepth / kRun; run += 2) {
-      const int i = run * kRun + lane % 4 * kEight;
-      Fragment left[2][2];  // of 16 outputs each; of the run's two steps of 16
+    const std::uint8_t* const x = stage + kTile * kWeightStep<type> + lane / 4 * kXStep<type>;
+    if constexpr (kTiled<type>)
+      add_tiles<type, kRows>(sum, stage + group * 2 * kTileBytes<type>, x, half);
+    else
+      for (int run = half; run < kDepth / kRun; run += 2) {
+        const int i = run * kRun + lane % 4 * kEight;
+        Fragment left[2][2];  // of 16 outputs each; of the run's two steps of 16
 #pragma unroll
-      for (int m = 0; m < 2; ++m)
+        for (int m = 0; m < 2; ++m)
 #pragma unroll
-        for (int low = 0; low < 2; ++low) {
-          std::uint32_t pairs[4];
-          pairs_of<type>(pairs, stage + (group * 32 + m * 16 + low * 8 + lane / 4) * kWeightStep<type>, i);
-          left[m][0][low] = pairs[0];
-          left[m][0][2 + low] = pairs[1];
-          left[m][1][low] = pairs[2];
-          left[m][1][2 + low] = pairs[3];
-        }
-#pragma unroll
-      for (int n = 0; n < kRows / 8; ++n) {
-        const uint4 right = *reinterpret_cast<const uint4*>(x + n * 8 * kXStep + i * 2);
-#pragma unroll
-        for (int m = 0; m < 2; ++m) {
-          multiply_add(sum[m][n], left[m][0], right.x, right.y);
-          multiply_add(sum[m][n], left[m][1], right.z, right.w);
-        }
+          for (int low = 0; low < 2; ++low) {
+            std::uint32_t pairs[4];
+            pairs_of<type>(pairs, stage + (group * 32 + m * 16 + low * 8 + lane / 4) * kWeightStep<type>, i);
+            left[m][0][low] = pairs[0];
+            left[m][0][2 + low] = pairs[1];
+            left[m][1][low] = pairs[2];
+            left[m][1][2 + low] = pairs[3];
+          }
+        add_run<kRows>(sum, left, [&](int n) { return *reinterpret_cast<const uint4*>(x + n * 8 * kXStep<type> + i * 2); });
       }
-    }
     if (chunk + 1 < end && (chunk + 1) % job.chunks != 0) continue;
     // The tile ends, or the block's share of it. Odd runs' sums go through this chunk's stage, which nobody fetches into before the next
     // round's barrier.
@@ -295,6 +362,12 @@ void start_type(const Backend& on, DType type, const Job& job) {
       return start_rows<DType::kQ4_K>(on, job);
     case DType::kQ5_K:
       return start_rows<DType::kQ5_K>(on, job);
+    case DType::kTiledQ4_0:
+      return start_rows<DType::kTiledQ4_0>(on, job);
+    case DType::kTiledQ8_0:
+      return start_rows<DType::kTiledQ8_0>(on, job);
+    case DType::kTiledQ4_K:
+      return start_rows<DType::kTiledQ4_K>(on, job);
     default:
       DESKHAND_ASSERT(false, "a type of are_many_rows");
   }

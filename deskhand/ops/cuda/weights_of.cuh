@@ -23,10 +23,13 @@ constexpr int elements_of(DType type) {
     case DType::kQ5_0:
     case DType::kQ5_1:
     case DType::kQ8_0:
+    case DType::kTiledQ4_0:
+    case DType::kTiledQ8_0:
       return 32;
     case DType::kQ4_K:
     case DType::kQ5_K:
     case DType::kQ6_K:
+    case DType::kTiledQ4_K:
       return 256;
     default:
       return 1;
@@ -37,6 +40,7 @@ constexpr int bytes_of(DType type) {
     case DType::kF32:
       return 4;
     case DType::kQ4_0:
+    case DType::kTiledQ4_0:
       return 18;
     case DType::kQ4_1:
       return 20;
@@ -45,8 +49,10 @@ constexpr int bytes_of(DType type) {
     case DType::kQ5_1:
       return 24;
     case DType::kQ8_0:
+    case DType::kTiledQ8_0:
       return 34;
     case DType::kQ4_K:
+    case DType::kTiledQ4_K:
       return 144;
     case DType::kQ5_K:
       return 176;

@@ -1,0 +1,495 @@
+// Products of a few rows of x, 16 outputs at a time on the tensor cores: a block's warps take a share of the inputs each. Weights come to
+// shared memory in the background as they lie, a span of 16 rows at a time; q4_0, q8_0 and q4_k lie in tiles (ops/tiled.h), whose 16 bytes
+// a lane reads are what it gives to the tensor cores. Quantised ones go there as bytes (mma.m16n8k32),
+// which multiply whole numbers exactly; each block's scale is applied to the sums. A product of eight columns costs what one of one costs,
+// so x comes in three columns of 8 bits: the 22 bits below the largest of 256 neighbours, nearly what f32 would keep of their sum. Weights
+// in bf16 meet x in two columns of bf16. Sums always in the same order.
+#pragma once
+#include <cuda_fp16.h>
+
+#include "deskhand/ops/cuda/few_rows.cuh"
+#include "deskhand/ops/cuda/tiled.cuh"
+#include "deskhand/ops/cuda/tiles.cuh"
+
+namespace deskhand::cuda {
+
+#ifdef __CUDACC__
+
+constexpr int kRun = 32;  // inputs of one mma: a quarter of lanes holds 8 weights of a row each
+constexpr int kMostStages = 4;
+constexpr int kTurns = 4;  // tiles whose sums may be unfinished
+
+// A row's part of a span, what a warp reads of it at a time, and its 16 rows in shared memory.
+template <DType type>
+struct Span {
+  static constexpr bool kPlain = type == DType::kBF16;
+  static constexpr int kInputs = kPlain ? 64 : 256, kRuns = kInputs / kRun;
+  static constexpr int kPairs = kPlain ? 2 : kRuns / 2;  // of depths of 16, of runs: what a lane reads of x at once
+  static constexpr int kDigits = kPlain ? 2 : 3;         // columns of a row of x
+  static constexpr int kBytes = kInputs / kBlockWeights<type> * kBlockBytes<type>;
+  static constexpr bool kLaid = kTiled<type>;        // in tiles, one after another
+  static constexpr bool kSkewed = kBytes % 16 != 0;  // spans may begin in the middle of 16 bytes, in all rows alike
+  static constexpr int kPieces = (kBytes + (kSkewed ? 14 : 0) + 15) / 16;
+  static constexpr int kLine = kLaid ? kBytes : (kPieces | 1) * 16;  // words 0..3 of eight rows lie in different banks
+  static constexpr int kTile = kTileOutputs * kLine;
+  static constexpr bool kMinimum = type == DType::kTiledQ4_K;
+  static constexpr bool kHalves = type == DType::kQ6_K;                                       // scales of 16 weights
+  static constexpr int kUnit = type == DType::kTiledQ4_0 ? 4 : type == DType::kQ6_K ? 2 : 0;  // weights are given to mma times 2^kUnit
+};
+
+// --- weights of a run ---
+
+// The word at an even address; and t words on.
+__device__ inline std::uint32_t word_anywhere(Bytes line, int offset, int t) {
+  const Bytes from = line + offset + 4 * t;
+  const auto odd = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(from) & 2);
+  const auto* const words = reinterpret_cast<const std::uint32_t*>(from - odd);
+  return __funnelshift_r(words[0], words[1], odd * 8);
+}
+__device__ inline float half_at(Bytes at) {
+  return __half2float(*reinterpret_cast<const __half*>(at));
+}
+
+// q6_k's 16 scales, a byte with sign each.
+struct Scales {
+  float d;
+  std::uint32_t bytes[4];
+};
+__device__ inline Scales scales_of_q6_k(Bytes block) {
+  return {half_at(block + 208),
+          {word_anywhere(block, 192, 0), word_anywhere(block, 196, 0), word_anywhere(block, 200, 0), word_anywhere(block, 204, 0)}};
+}
+
+// `number`: of the run in the line, known while compiling. 6 bits less 32, in the upper part of signed bytes.
+__device__ inline void read_q6_k(Run& run, Bytes line, const Scales& scales, int number, int t) {
+  const int half = number / 4, part = number % 4;
+  const std::uint32_t scale = scales.bytes[number / 2] >> (number % 2 * 16);
+  run.d = scales.d * static_cast<float>(static_cast<std::int8_t>(scale));
+  run.d_high = scales.d * static_cast<float>(static_cast<std::int8_t>(scale >> 8));
+  const auto six_bits = [&](int in_run) {
+    const std::uint32_t nibbles = word_anywhere(line, half * 64 + part % 2 * 32 + in_run, t);
+    const std::uint32_t pairs = word_anywhere(line, 128 + half * 32 + in_run, t);
+    const std::uint32_t low = (part / 2 == 0 ? nibbles << 2 : nibbles >> 2) & 0x3c3c3c3cu, high = pairs << (6 - 2 * part) & 0xc0c0c0c0u;
+    return (low | high) ^ 0x80808080u;
+  };
+  run.low = six_bits(0);
+  run.high = six_bits(16);
+}
+
+// sum (16 x 8) = left (16 x 32) right (32 x 8) + kZero: whole numbers below 2^22, as the last bits of the float kZero.
+constexpr float kZero = 12582912;  // 1.5 2^23
+
+template <bool kSigned>
+__device__ void multiply(std::uint32_t (&sum)[4], const Run (&left)[2], std::uint32_t right_low, std::uint32_t right_high) {
+  const std::uint32_t zero = __float_as_uint(kZero);
+  if constexpr (kSigned)
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};\n"
+        : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
+        : "r"(left[0].low), "r"(left[1].low), "r"(left[0].high), "r"(left[1].high), "r"(right_low), "r"(right_high), "r"(zero));
+  else
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};\n"
+        : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
+        : "r"(left[0].low), "r"(left[1].low), "r"(left[0].high), "r"(left[1].high), "r"(right_low), "r"(right_high), "r"(zero));
+}
+
+// The same of depth 16.
+__device__ inline void multiply_half(std::uint32_t (&sum)[4], std::uint32_t left, std::uint32_t left_8, std::uint32_t right) {
+  const std::uint32_t zero = __float_as_uint(kZero);
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %7, %7, %7};\n"
+      : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
+      : "r"(left), "r"(left_8), "r"(right), "r"(zero));
+}
+
+// --- x ---
+
+// Where a block's x and sums lie in shared memory.
+struct Layout {
+  int columns, padded;    // of x; as lanes hold them
+  uint4* lines;           // (pairs of runs, columns, 4): bytes in the order in which lanes hold weights
+  float* scales;          // (spans, padded): of a column
+  uint2* sums_of_runs;    // (spans, padded, 4): its bytes' sums in two runs and what f16 leaves of them, where there are minima
+  float *squares, *sums;  // (rows, warps) of what the norm wants; kTurns of (subs, warps, outputs, columns)
+  int of_turn;            // the next tiles' sums may be begun
+  std::uint8_t* end;
+};
+
+template <DType type, int kWarps>
+__host__ __device__ Layout layout_of(const FewRowsJob& job, uint4* shared) {
+  using S = Span<type>;
+  Layout at{.columns = job.rows * S::kDigits};
+  at.padded = (at.columns + 7) / 8 * 8;
+  const int spans = job.width / S::kInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
+  at.of_turn = subs * kWarps * kTileOutputs * at.columns;
+  at.lines = shared;
+  at.scales = reinterpret_cast<float*>(at.lines + spans * S::kPairs * at.columns * 4);
+  at.sums_of_runs = reinterpret_cast<uint2*>(at.scales + (S::kPlain ? 0 : spans * at.padded));
+  at.squares = reinterpret_cast<float*>(at.sums_of_runs + (S::kMinimum ? spans * at.padded * 4 : 0));
+  at.sums = at.squares + kFewRows * kWarps;
+  at.end = reinterpret_cast<std::uint8_t*>(at.sums + kTurns * at.of_turn);
+  return at;
+}
+
+// Four times three signed bytes, whose sum is the whole number with 2^16, 2^8 and 1 before them: a word of each.
+__device__ inline void digits_of(std::uint32_t (&to)[3], const std::uint32_t (&numbers)[4]) {
+  std::uint32_t lifted[4];  // bytes from 0 on, each 128 too large
+#pragma unroll
+  for (int i = 0; i < 4; ++i) lifted[i] = numbers[i] + 0x808080u;
+  const std::uint32_t first = __byte_perm(lifted[0], lifted[1], 0x5140), second = __byte_perm(lifted[2], lifted[3], 0x5140);
+  to[2] = __byte_perm(first, second, 0x5410) ^ 0x80808080u;
+  to[1] = __byte_perm(first, second, 0x7632) ^ 0x80808080u;
+  to[0] = __byte_perm(__byte_perm(lifted[0], lifted[1], 0x0062), __byte_perm(lifted[2], lifted[3], 0x0062), 0x5410) ^ 0x80808080u;
+}
+
+// Eight neighbours of x as the sums of two bf16 each, 16 bits of them: `input` is the first, the columns are `column` and the next. A lane
+// finds its four words of two depths of 16 side by side.
+__device__ inline void stage_halves(const Layout& at, const float (&values)[8], int input, int column) {
+  const int depth = input / 16, half = input / 8 % 2;
+  auto* const words = reinterpret_cast<std::uint32_t*>(at.lines);
+#pragma unroll
+  for (int t = 0; t < 4; ++t) {
+    const float a = values[2 * t], b = values[2 * t + 1];
+    const std::uint32_t pair = pair_of(a, b);
+    const float a_left = a - __uint_as_float(pair << 16), b_left = b - __uint_as_float(pair & 0xffff0000u);
+    const int word = ((depth / 2 * at.columns + column) * 4 + t) * 4 + depth % 2 * 2 + half;
+    words[word] = pair;
+    words[word + 16] = pair_of(a_left, b_left);
+  }
+}
+
+// A warp's 256 neighbours of row `m` of x, eight a lane, as digits of 8 bits.
+template <DType type>
+__device__ void stage_digits(const Layout& at, const float (&values)[8], int span, int m) {
+  using S = Span<type>;
+  constexpr int kExponent = 23, kBits = 22, kRuns = S::kRuns, kDigits = S::kDigits;
+  const int lane = threadIdx.x % 32;
+  std::uint32_t largest = 0;  // of numbers without sign the order is their bits'; what is no number is above all
+#pragma unroll
+  for (int k = 0; k < 8; ++k) largest = max(largest, __float_as_uint(values[k]) & 0x7fffffffu);
+  largest = __reduce_max_sync(~0u, largest);
+  // From 2^(kBits - 1) to below 2^kBits.
+  const int exponent = max(static_cast<int>(largest >> kExponent), 40);
+  const float up = __uint_as_float(static_cast<std::uint32_t>(254 + kBits - 1 - exponent) << kExponent);
+  std::uint32_t digits[2][kDigits];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    std::uint32_t numbers[4];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) numbers[k] = static_cast<std::uint32_t>(__float2int_rn(values[4 * h + k] * up));
+    digits_of(digits[h], numbers);
+  }
+  const int run = span * kRuns + lane / 4, quarter = lane % 4;
+  auto* const words = reinterpret_cast<std::uint32_t*>(at.lines);
+#pragma unroll
+  for (int i = 0; i < kDigits; ++i) {
+    const int column = m * kDigits + i;
+#pragma unroll
+    for (int h = 0; h < 2; ++h)
+      words[((run / 2 * at.columns + column) * 4 + quarter % 2 * 2 + h) * 4 + run % 2 * 2 + quarter / 2] = digits[h][i];
+    if constexpr (S::kMinimum) {
+      int sum = __dp4a(static_cast<int>(digits[0][i]), 0x01010101, __dp4a(static_cast<int>(digits[1][i]), 0x01010101, 0));
+      sum += __shfl_xor_sync(~0u, sum, 1);
+      sum += __shfl_xor_sync(~0u, sum, 2);
+      if (quarter < 2) {
+        const __half most = __int2half_rn(sum);
+        auto* const halves = reinterpret_cast<__half*>(at.sums_of_runs + (span * at.padded + column) * 4 + lane / 8);
+        halves[quarter * 2 + lane / 4 % 2] = quarter == 0 ? most : __int2half_rn(sum - __half2int_rn(most));
+      }
+    }
+  }
+  if (lane < kDigits) {
+    const int down = exponent - (kBits - 1) + 8 * (kDigits - 1 - lane) - S::kUnit;
+    at.scales[span * at.padded + m * kDigits + lane] =
+        exponent == 255 ? __uint_as_float(0x7fffffffu) : __uint_as_float(static_cast<std::uint32_t>(down) << kExponent);
+  }
+}
+
+// This warp's 256s of x: of quantised types the very spans that it multiplies with.
+template <DType type, int kWarps>
+__device__ void stage(const Layout& at, const FewRowsJob& job) {
+  using S = Span<type>;
+  constexpr int kStaged = 256, kBatch = 4;  // kBatch: spans on their way together
+  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, spans = (job.width + kStaged - 1) / kStaged;
+  for (int m = 0; m < job.rows; ++m) {
+    float square = 0;
+    for (int first = warp; first < spans; first += kBatch * kWarps) {
+      float batch[kBatch][8], weights[kBatch][8];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int input = (first + b * kWarps) * kStaged + lane * 8;
+        if (input >= job.width) {  // only of plain weights some lanes of a warp
+#pragma unroll
+          for (int k = 0; k < 8; ++k) batch[b][k] = weights[b][k] = 0;
+          continue;
+        }
+        const std::int64_t from = std::int64_t{m} * job.width + input;
+        if (job.x_bf16)
+          load(batch[b], static_cast<const Bf16*>(job.x) + from);
+        else
+          load(batch[b], static_cast<const float*>(job.x) + from);
+        if (job.norm) load(weights[b], job.norm + input);
+      }
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int span = first + b * kWarps;
+        if (span >= spans) break;
+        float(&values)[8] = batch[b];
+        if (job.norm) {
+#pragma unroll
+          for (int k = 0; k < 8; ++k) {
+            square += values[k] * values[k];
+            values[k] *= weights[b][k];
+          }
+        }
+        if constexpr (!S::kPlain)
+          stage_digits<type>(at, values, span, m);
+        else if (const int input = span * kStaged + lane * 8; input < job.width)
+          stage_halves(at, values, input, m * S::kDigits);
+      }
+    }
+    if (!job.norm) continue;
+    for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(~0u, square, step);
+    if (lane == 0) at.squares[m * kWarps + warp] = square;
+  }
+  __syncwarp();
+}
+
+// --- tiles of outputs ---
+
+// A tile of one part, with kSwiglu of gate and the same of up.
+struct Tile {
+  int part, first;
+};
+__device__ inline Tile tile_of(const FewRowsJob& job, int number, int sub) {
+  if (job.then == FewRows::Then::kSwiglu) return {sub, number * kTileOutputs};
+  int part = 0;
+  while (number >= job.parts[part].units) number -= job.parts[part++].units;
+  return {part, number * kTileOutputs};
+}
+
+// One of the block's barriers beside __syncthreads': all arrive, one warp waits.
+template <int kBarrier, int kThreads>
+__device__ void arrive_or_wait(bool is_waiting) {
+  if (is_waiting)
+    asm volatile("bar.sync %0, %1;\n" ::"n"(kBarrier), "n"(kThreads) : "memory");
+  else
+    asm volatile("bar.arrive %0, %1;\n" ::"n"(kBarrier), "n"(kThreads) : "memory");
+}
+
+__device__ inline void copy_piece(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+
+// What a lane fetches of a tile's weights: of two rows, 8 apart, every fourth 16 bytes; of what lies in tiles every 32nd.
+template <DType type>
+struct TileRows {
+  const std::byte* row[Span<type>::kLaid ? 1 : 2];
+  int row_size;
+};
+template <DType type>
+__device__ TileRows<type> rows_of(const FewRowsJob& job, const Tile& tile) {
+  const FewRowsPart& part = job.parts[tile.part];
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, row_size = job.width / Span<type>::kInputs * Span<type>::kBytes;
+  TileRows<type> rows{.row_size = row_size};
+  if constexpr (Span<type>::kLaid) {
+    rows.row[0] = part.weight + std::int64_t{tile.first} * row_size + 16 * lane;
+  } else {
+#pragma unroll
+    for (int r = 0; r < 2; ++r)  // past the end it is the last row again
+      rows.row[r] = part.weight + std::int64_t{min(tile.first + g + 8 * r, part.outputs - 1)} * row_size + 16 * t;
+  }
+  return rows;
+}
+// Begins to copy a span of 16 rows to `tile`.
+template <DType type>
+__device__ void fetch_span(std::uint8_t* tile, const TileRows<type>& rows, int span) {
+  using S = Span<type>;
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  if constexpr (S::kLaid) {
+    constexpr int kAll = S::kTile / 16;
+    const std::byte* const begin = rows.row[0] + std::int64_t{span} * S::kTile;
+    std::uint8_t* const to = tile + 16 * lane;
+#pragma unroll
+    for (int k = 0; k < (kAll + 31) / 32; ++k)
+      if (32 * k + 31 < kAll || lane + 32 * k < kAll) copy_piece(to + 512 * k, begin + 512 * k);
+  } else {
+    const int from = span * S::kBytes & ~15;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const std::byte* const begin = rows.row[r] + from;
+      std::uint8_t* const to = tile + (g + 8 * r) * S::kLine + 16 * t;
+#pragma unroll
+      for (int k = 0; k < (S::kPieces + 3) / 4; ++k)
+        if ((4 * k + 3 < S::kPieces || t + 4 * k < S::kPieces) && (!S::kSkewed || from + 16 * (t + 4 * k) < rows.row_size))
+          copy_piece(to + 64 * k, begin + 64 * k);
+    }
+  }
+}
+
+// The warps' sums to where they belong; one warp's work.
+template <int kWarps, int kDigits>
+__device__ void finish(const FewRowsJob& job, int number, const Layout& at, const float* sums) {
+  const bool gated = job.then == FewRows::Then::kSwiglu;
+  for (int i = threadIdx.x % 32; i < kTileOutputs * job.rows; i += 32) {
+    const int line = i % kTileOutputs, m = i / kTileOutputs;
+    float factor = 1, value[2] = {};
+    if (job.norm) {
+      float square = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) square += at.squares[m * kWarps + w];
+      factor = 1 / sqrtf(square / static_cast<float>(job.width) + job.epsilon);
+    }
+    int output = 0;
+#pragma unroll
+    for (int sub = 0; sub < 2; ++sub) {
+      if (sub == 1 && !gated) break;
+      const Tile tile = tile_of(job, number, sub);
+      output = tile.first + line;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w)
+#pragma unroll
+        for (int k = 0; k < kDigits; ++k) value[sub] += sums[((sub * kWarps + w) * kTileOutputs + line) * at.columns + m * kDigits + k];
+      value[sub] *= factor;
+      const FewRowsPart& part = job.parts[tile.part];
+      if (part.bias && output < part.outputs) value[sub] += part.bias[output];
+    }
+    const FewRowsPart& part = job.parts[tile_of(job, number, 0).part];
+    if (output < part.outputs) put(job, part, m, output, gated ? value[0] / (1 + __expf(-value[0])) * value[1] : value[0]);
+  }
+}
+
+// of_span = a span's minima times sums of runs of x: f16 has both exactly, the sums in two parts.
+template <DType type>
+__device__ void add_minima(float (&of_span)[4], const HalfHead<type> (&heads)[2][2], const uint2& sums) {
+  const int t = threadIdx.x % 4;
+  std::uint32_t left[2];  // of runs 2 t and 2 t + 1
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t two = (t < 2 ? heads[i][0] : heads[i][1]).minima >> (t % 2 * 16);
+    const std::uint32_t lifted = __byte_perm(two, 0x64646464u, 0x4140);  // 1024 more
+    const __half2 minima = __hsub2(reinterpret_cast<const __half2&>(lifted), __float2half2_rn(1024));
+    left[i] = reinterpret_cast<const std::uint32_t&>(minima);
+  }
+  float sum[4];
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %4, %5}, {%6, %7}, {%8, %8, %8, %8};\n"
+      : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3])
+      : "r"(left[0]), "r"(left[1]), "r"(sums.x), "r"(sums.y), "f"(0.0f));
+#pragma unroll
+  for (int i = 0; i < 4; ++i) of_span[i] = -heads[i / 2][0].m * sum[i];
+}
+
+// A lane's bytes or halves of x for a pair of runs, or of depths; `group`: of 8 columns.
+template <DType type>
+__device__ uint4 x_of(const Layout& at, int span, int pair, int group) {
+  const int lane = threadIdx.x % 32, column = min(8 * group + lane / 4, at.columns - 1);  // those behind the last are not looked at
+  return at.lines[((span * Span<type>::kPairs + pair) * at.columns + column) * 4 + lane % 4];
+}
+
+template <DType type, int kGroups>
+__device__ void add_plain_span(float (&sum)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
+  using S = Span<type>;
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int pair = 0; pair < S::kPairs; ++pair) {
+    Fragment left[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+      load_matrices(left[i], reinterpret_cast<const Bf16*>(tile + lane % 16 * S::kLine + (4 * pair + 2 * i + lane / 16) * 16));
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      const uint4 x = x_of<type>(at, span, pair, j);
+      multiply_add(sum[j], left[0], x.x, x.y);
+      multiply_add(sum[j], left[1], x.z, x.w);
+    }
+  }
+}
+
+// of_span: sums of a span before the columns' scales.
+template <DType type, int kGroups>
+__device__ void multiply_q6_k_span(float (&of_span)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
+  using S = Span<type>;
+  const int lane = threadIdx.x % 32;
+  const Bytes first_line = tile + lane / 4 * S::kLine + (span * S::kBytes & 15);
+  const Bytes line[2] = {first_line, first_line + 8 * S::kLine};
+  const Scales scales[2] = {scales_of_q6_k(line[0]), scales_of_q6_k(line[1])};
+#pragma unroll
+  for (int pair = 0; pair < S::kPairs; ++pair) {
+    Run run[2][2];  // of the pair, of the rows
+#pragma unroll
+    for (int i = 0; i < 4; ++i) read_q6_k(run[i / 2][i % 2], line[i % 2], scales[i % 2], 2 * pair + i / 2, lane % 4);
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      const uint4 x = x_of<type>(at, span, pair, j);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        std::uint32_t dot[4], high[4];
+        multiply_half(dot, run[half][0].low, run[half][1].low, half == 0 ? x.x : x.z);
+        multiply_half(high, run[half][0].high, run[half][1].high, half == 0 ? x.y : x.w);
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          of_span[j][i] +=
+              run[half][i / 2].d * (__uint_as_float(dot[i]) - kZero) + run[half][i / 2].d_high * (__uint_as_float(high[i]) - kZero);
+      }
+    }
+  }
+}
+
+template <DType type, int kGroups>
+__device__ void multiply_laid_span(float (&of_span)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
+  using S = Span<type>;
+  constexpr int kPairPieces = 2 / kPieceRuns<type>;
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const auto* const pieces = reinterpret_cast<const uint4*>(tile);
+  const uint4 head = pieces[g], head_8 = pieces[g + 8];
+  const HalfHead<type> heads[2][2] = {{{head, 0}, {head, 1}}, {{head_8, 0}, {head_8, 1}}};  // of two rows
+  if constexpr (S::kMinimum)
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) add_minima<type>(of_span[j], heads, at.sums_of_runs[(span * at.padded + 8 * j + g) * 4 + t]);
+#pragma unroll
+  for (int pair = 0; pair < S::kPairs; ++pair) {
+    uint4 piece[kPairPieces];
+#pragma unroll
+    for (int i = 0; i < kPairPieces; ++i) piece[i] = pieces[kTileHeads / 16 + (pair * kPairPieces + i) * 32 + lane];
+    Run run[2][2];  // of the pair, of the rows
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int half = i / 2;
+      bytes_of_piece<type>(run[half][i % 2], piece[half / kPieceRuns<type>], half % kPieceRuns<type>, i % 2);
+      run[half][i % 2].d = heads[i % 2][pair / 2].scale(pair % 2 * 2 + half);
+    }
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      const uint4 x = x_of<type>(at, span, pair, j);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        std::uint32_t dot[4];
+        multiply<type != DType::kTiledQ4_K>(dot, run[half], half == 0 ? x.x : x.z, half == 0 ? x.y : x.w);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) of_span[j][i] += run[half][i / 2].d * (__uint_as_float(dot[i]) - kZero);
+      }
+    }
+  }
+}
+
+// sum += a span of 16 rows of weights, which lies in `tile`, times x. kGroups: of 8 columns.
+template <DType type, int kGroups>
+__device__ void add_span(float (&sum)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
+  if constexpr (Span<type>::kPlain) {
+    add_plain_span<type>(sum, tile, at, span);
+  } else {
+    float of_span[kGroups][4] = {};
+    if constexpr (Span<type>::kLaid)
+      multiply_laid_span<type>(of_span, tile, at, span);
+    else
+      multiply_q6_k_span<type>(of_span, tile, at, span);
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      const float2 scale = *reinterpret_cast<const float2*>(at.scales + span * at.padded + 8 * j + threadIdx.x % 4 * 2);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum[j][i] += of_span[j][i] * (i % 2 == 0 ? scale.x : scale.y);
+    }
+  }
+}
+
+#endif
+
+}  // namespace deskhand::cuda
