@@ -360,7 +360,7 @@ void run_splits(const Work& work, const std::int32_t* rows, const Turn<T>& turn)
   // Parts of one cluster join their shares themselves, where so few of them are not too long.
   constexpr int kMostOfCluster = 16;
   constexpr std::int64_t kLongest = 512;
-  const bool clusters = parts > 1 && can_overlap(work.on) && tokens <= kLongest * kMostOfCluster;
+  const bool clusters = false && parts > 1 && can_overlap(work.on) && tokens <= kLongest * kMostOfCluster;
   if (clusters) parts = std::min(parts, kMostOfCluster);
   Splits splits{.count = parts, .together = together};
   if (parts > 1 && !clusters) {
