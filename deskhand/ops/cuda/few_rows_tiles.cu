@@ -14,8 +14,8 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
   using S = Span<type>;
   extern __shared__ uint4 shared[];
   const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4, t = lane % 4;
-  const int spans = job.width / S::kInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
-  const Layout at = layout_of<type, kFewWarps>(job, shared);
+  const int spans = job.width / kSpanInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
+  const Layout at = layout_of<type>(job, shared);
   std::uint8_t* const ring = at.end + warp * stages * S::kTile;  // of this warp, which takes spans warp, warp + kFewWarps, ...
 
   // The pipeline runs ahead of the work by stages - 1 spans, over the ends of tiles.
@@ -44,8 +44,7 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
   for (int i = 0; i + 1 < stages; ++i) fetch();  // before x is waited for
   let_next_begin();
   wait_for_previous();
-  stage<type, kFewWarps>(at, job);
-  if constexpr (S::kPlain) __syncthreads();  // a warp's spans are not those that it has staged
+  stage<type>(at, job);
 
   int stage_now = 0, turn = 0;
   for (int number = static_cast<int>(blockIdx.x); number < job.units; number += static_cast<int>(gridDim.x), ++turn) {
@@ -81,22 +80,22 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
     const bool is_mine = warp == turn % kFewWarps;
     switch (turn % 3) {
       case 0:
-        arrive_or_wait<1, kFewThreads>(is_mine);
+        arrive_or_wait<1>(is_mine);
         break;
       case 1:
-        arrive_or_wait<2, kFewThreads>(is_mine);
+        arrive_or_wait<2>(is_mine);
         break;
       default:
         __syncthreads();
     }
-    if (is_mine) finish<kFewWarps, S::kDigits>(job, number, at, sums_now);
+    if (is_mine) finish(job, number, at, sums_now);
   }
 }
 
 template <DType type>
 int bytes_for(const FewRowsJob& job, int stages) {
   DESKHAND_ASSERT(elements_of(type) == block_elements(type) && bytes_of(type) == block_bytes(type), "sizes of this type's blocks");
-  const Layout at = layout_of<type, kFewWarps>(job, nullptr);
+  const Layout at = layout_of<type>(job, nullptr);
   return static_cast<int>(reinterpret_cast<std::uintptr_t>(at.end)) + kFewWarps * stages * Span<type>::kTile;
 }
 
@@ -104,8 +103,6 @@ int bytes_for(const FewRowsJob& job, int stages) {
 template <class Work>
 void with_tiles(DType type, const Work& work) {
   switch (type) {
-    case DType::kBF16:
-      return work(std::integral_constant<DType, DType::kBF16>());
     case DType::kTiledQ4_0:
       return work(std::integral_constant<DType, DType::kTiledQ4_0>());
     case DType::kTiledQ8_0:
@@ -121,12 +118,10 @@ void with_tiles(DType type, const Work& work) {
 
 }  // namespace
 
-constexpr bool kBf16 = false;
 bool are_tiles(DType type, std::int64_t width) {
   // Rows begin at multiples of 16 bytes.
   constexpr std::int64_t kBlock = 256;
   if (type == DType::kQ6_K) return width % (8 * kBlock) == 0;
-  if (type == DType::kBF16) return kBf16 && width % Span<DType::kBF16>::kInputs == 0;
   return is_tiled(type);
 }
 
@@ -160,7 +155,7 @@ Shares shares_of(const FewRowsJob& job, int most_bytes) {
 void start_tiles(const Backend& on, DType type, const FewRowsJob& job, int most_bytes) {
   with_tiles(type, [&](auto known) {
     constexpr DType kType = decltype(known)::value;
-    const int columns = job.rows * Span<kType>::kDigits;
+    const int columns = job.rows * kDigits;
     const Shares shares = shares_of<kType>(job, most_bytes);
     auto* const kernel = columns > 16 ? &tile_kernel<kType, 3> : columns > 8 ? &tile_kernel<kType, 2> : &tile_kernel<kType, 1>;
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shares.bytes));

@@ -1,9 +1,8 @@
 // Products of a few rows of x, 16 outputs at a time on the tensor cores: a block's warps take a share of the inputs each. Weights come to
-// shared memory in the background as they lie, a span of 16 rows at a time; q4_0, q8_0 and q4_k lie in tiles (ops/tiled.h), whose 16 bytes
-// a lane reads are what it gives to the tensor cores. Quantised ones go there as bytes (mma.m16n8k32),
-// which multiply whole numbers exactly; each block's scale is applied to the sums. A product of eight columns costs what one of one costs,
-// so x comes in three columns of 8 bits: the 22 bits below the largest of 256 neighbours, nearly what f32 would keep of their sum. Weights
-// in bf16 meet x in two columns of bf16. Sums always in the same order.
+// shared memory in the background, a span of 16 rows at a time; q4_0, q8_0 and q4_k lie in tiles (ops/tiled.h), whose 16 bytes a lane reads
+// are what it gives to the tensor cores, q6_k as in its file. They go there as bytes (mma.m16n8k32), which are multiplied as whole numbers,
+// exactly; each block's scale is applied to the sums. A product of eight columns costs what one of one costs, so x comes in three columns
+// of 8 bits: the 22 bits below the largest of 256 neighbours, nearly what f32 would keep of their sum. Sums always in the same order.
 #pragma once
 #include <cuda_fp16.h>
 
@@ -15,18 +14,16 @@ namespace deskhand::cuda {
 
 #ifdef __CUDACC__
 
-constexpr int kRun = 32;  // inputs of one mma: a quarter of lanes holds 8 weights of a row each
+constexpr int kRun = 32;                                      // inputs of one mma: a quarter of lanes holds 8 weights of a row each
+constexpr int kSpanInputs = 256, kRuns = kSpanInputs / kRun;  // of a span, what a warp reads of a row at a time
+constexpr int kDigits = 3;                                    // columns of a row of x
 constexpr int kMostStages = 4;
 constexpr int kTurns = 4;  // tiles whose sums may be unfinished
 
 // A row's part of a span, what a warp reads of it at a time, and its 16 rows in shared memory.
 template <DType type>
 struct Span {
-  static constexpr bool kPlain = type == DType::kBF16;
-  static constexpr int kInputs = kPlain ? 64 : 256, kRuns = kInputs / kRun;
-  static constexpr int kPairs = kPlain ? 2 : kRuns / 2;  // of depths of 16, of runs: what a lane reads of x at once
-  static constexpr int kDigits = kPlain ? 2 : 3;         // columns of a row of x
-  static constexpr int kBytes = kInputs / kBlockWeights<type> * kBlockBytes<type>;
+  static constexpr int kBytes = kSpanInputs / kBlockWeights<type> * kBlockBytes<type>;
   static constexpr bool kLaid = kTiled<type>;        // in tiles, one after another
   static constexpr bool kSkewed = kBytes % 16 != 0;  // spans may begin in the middle of 16 bytes, in all rows alike
   static constexpr int kPieces = (kBytes + (kSkewed ? 14 : 0) + 15) / 16;
@@ -113,18 +110,18 @@ struct Layout {
   std::uint8_t* end;
 };
 
-template <DType type, int kWarps>
+template <DType type>
 __host__ __device__ Layout layout_of(const FewRowsJob& job, uint4* shared) {
   using S = Span<type>;
-  Layout at{.columns = job.rows * S::kDigits};
+  Layout at{.columns = job.rows * kDigits};
   at.padded = (at.columns + 7) / 8 * 8;
-  const int spans = job.width / S::kInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
-  at.of_turn = subs * kWarps * kTileOutputs * at.columns;
+  const int spans = job.width / kSpanInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
+  at.of_turn = subs * kFewWarps * kTileOutputs * at.columns;
   at.lines = shared;
-  at.scales = reinterpret_cast<float*>(at.lines + spans * S::kPairs * at.columns * 4);
-  at.sums_of_runs = reinterpret_cast<uint2*>(at.scales + (S::kPlain ? 0 : spans * at.padded));
+  at.scales = reinterpret_cast<float*>(at.lines + spans * kRuns / 2 * at.columns * 4);
+  at.sums_of_runs = reinterpret_cast<uint2*>(at.scales + spans * at.padded);
   at.squares = reinterpret_cast<float*>(at.sums_of_runs + (S::kMinimum ? spans * at.padded * 4 : 0));
-  at.sums = at.squares + kFewRows * kWarps;
+  at.sums = at.squares + kFewRows * kFewWarps;
   at.end = reinterpret_cast<std::uint8_t*>(at.sums + kTurns * at.of_turn);
   return at;
 }
@@ -140,27 +137,11 @@ __device__ inline void digits_of(std::uint32_t (&to)[3], const std::uint32_t (&n
   to[0] = __byte_perm(__byte_perm(lifted[0], lifted[1], 0x0062), __byte_perm(lifted[2], lifted[3], 0x0062), 0x5410) ^ 0x80808080u;
 }
 
-// Eight neighbours of x as the sums of two bf16 each, 16 bits of them: `input` is the first, the columns are `column` and the next. A lane
-// finds its four words of two depths of 16 side by side.
-__device__ inline void stage_halves(const Layout& at, const float (&values)[8], int input, int column) {
-  const int depth = input / 16, half = input / 8 % 2;
-  auto* const words = reinterpret_cast<std::uint32_t*>(at.lines);
-#pragma unroll
-  for (int t = 0; t < 4; ++t) {
-    const float a = values[2 * t], b = values[2 * t + 1];
-    const std::uint32_t pair = pair_of(a, b);
-    const float a_left = a - __uint_as_float(pair << 16), b_left = b - __uint_as_float(pair & 0xffff0000u);
-    const int word = ((depth / 2 * at.columns + column) * 4 + t) * 4 + depth % 2 * 2 + half;
-    words[word] = pair;
-    words[word + 16] = pair_of(a_left, b_left);
-  }
-}
-
 // A warp's 256 neighbours of row `m` of x, eight a lane, as digits of 8 bits.
 template <DType type>
 __device__ void stage_digits(const Layout& at, const float (&values)[8], int span, int m) {
   using S = Span<type>;
-  constexpr int kExponent = 23, kBits = 22, kRuns = S::kRuns, kDigits = S::kDigits;
+  constexpr int kExponent = 23, kBits = 22;
   const int lane = threadIdx.x % 32;
   std::uint32_t largest = 0;  // of numbers without sign the order is their bits'; what is no number is above all
 #pragma unroll
@@ -203,24 +184,19 @@ __device__ void stage_digits(const Layout& at, const float (&values)[8], int spa
   }
 }
 
-// This warp's 256s of x: of quantised types the very spans that it multiplies with.
-template <DType type, int kWarps>
+// This warp's spans of x.
+template <DType type>
 __device__ void stage(const Layout& at, const FewRowsJob& job) {
-  using S = Span<type>;
-  constexpr int kStaged = 256, kBatch = 4;  // kBatch: spans on their way together
-  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, spans = (job.width + kStaged - 1) / kStaged;
+  constexpr int kBatch = 4;  // spans on their way together
+  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, spans = job.width / kSpanInputs;
   for (int m = 0; m < job.rows; ++m) {
     float square = 0;
-    for (int first = warp; first < spans; first += kBatch * kWarps) {
+    for (int first = warp; first < spans; first += kBatch * kFewWarps) {
       float batch[kBatch][8], weights[kBatch][8];
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
-        const int input = (first + b * kWarps) * kStaged + lane * 8;
-        if (input >= job.width) {  // only of plain weights some lanes of a warp
-#pragma unroll
-          for (int k = 0; k < 8; ++k) batch[b][k] = weights[b][k] = 0;
-          continue;
-        }
+        const int input = (first + b * kFewWarps) * kSpanInputs + lane * 8;
+        if (input >= job.width) break;
         const std::int64_t from = std::int64_t{m} * job.width + input;
         if (job.x_bf16)
           load(batch[b], static_cast<const Bf16*>(job.x) + from);
@@ -230,7 +206,7 @@ __device__ void stage(const Layout& at, const FewRowsJob& job) {
       }
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
-        const int span = first + b * kWarps;
+        const int span = first + b * kFewWarps;
         if (span >= spans) break;
         float(&values)[8] = batch[b];
         if (job.norm) {
@@ -240,15 +216,12 @@ __device__ void stage(const Layout& at, const FewRowsJob& job) {
             values[k] *= weights[b][k];
           }
         }
-        if constexpr (!S::kPlain)
-          stage_digits<type>(at, values, span, m);
-        else if (const int input = span * kStaged + lane * 8; input < job.width)
-          stage_halves(at, values, input, m * S::kDigits);
+        stage_digits<type>(at, values, span, m);
       }
     }
     if (!job.norm) continue;
     for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(~0u, square, step);
-    if (lane == 0) at.squares[m * kWarps + warp] = square;
+    if (lane == 0) at.squares[m * kFewWarps + warp] = square;
   }
   __syncwarp();
 }
@@ -267,12 +240,12 @@ __device__ inline Tile tile_of(const FewRowsJob& job, int number, int sub) {
 }
 
 // One of the block's barriers beside __syncthreads': all arrive, one warp waits.
-template <int kBarrier, int kThreads>
+template <int kBarrier>
 __device__ void arrive_or_wait(bool is_waiting) {
   if (is_waiting)
-    asm volatile("bar.sync %0, %1;\n" ::"n"(kBarrier), "n"(kThreads) : "memory");
+    asm volatile("bar.sync %0, %1;\n" ::"n"(kBarrier), "n"(kFewThreads) : "memory");
   else
-    asm volatile("bar.arrive %0, %1;\n" ::"n"(kBarrier), "n"(kThreads) : "memory");
+    asm volatile("bar.arrive %0, %1;\n" ::"n"(kBarrier), "n"(kFewThreads) : "memory");
 }
 
 __device__ inline void copy_piece(void* to, const void* from) {
@@ -288,7 +261,7 @@ struct TileRows {
 template <DType type>
 __device__ TileRows<type> rows_of(const FewRowsJob& job, const Tile& tile) {
   const FewRowsPart& part = job.parts[tile.part];
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, row_size = job.width / Span<type>::kInputs * Span<type>::kBytes;
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, row_size = job.width / kSpanInputs * Span<type>::kBytes;
   TileRows<type> rows{.row_size = row_size};
   if constexpr (Span<type>::kLaid) {
     rows.row[0] = part.weight + std::int64_t{tile.first} * row_size + 16 * lane;
@@ -326,8 +299,7 @@ __device__ void fetch_span(std::uint8_t* tile, const TileRows<type>& rows, int s
 }
 
 // The warps' sums to where they belong; one warp's work.
-template <int kWarps, int kDigits>
-__device__ void finish(const FewRowsJob& job, int number, const Layout& at, const float* sums) {
+__device__ inline void finish(const FewRowsJob& job, int number, const Layout& at, const float* sums) {
   const bool gated = job.then == FewRows::Then::kSwiglu;
   for (int i = threadIdx.x % 32; i < kTileOutputs * job.rows; i += 32) {
     const int line = i % kTileOutputs, m = i / kTileOutputs;
@@ -335,7 +307,7 @@ __device__ void finish(const FewRowsJob& job, int number, const Layout& at, cons
     if (job.norm) {
       float square = 0;
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) square += at.squares[m * kWarps + w];
+      for (int w = 0; w < kFewWarps; ++w) square += at.squares[m * kFewWarps + w];
       factor = 1 / sqrtf(square / static_cast<float>(job.width) + job.epsilon);
     }
     int output = 0;
@@ -345,9 +317,9 @@ __device__ void finish(const FewRowsJob& job, int number, const Layout& at, cons
       const Tile tile = tile_of(job, number, sub);
       output = tile.first + line;
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w)
+      for (int w = 0; w < kFewWarps; ++w)
 #pragma unroll
-        for (int k = 0; k < kDigits; ++k) value[sub] += sums[((sub * kWarps + w) * kTileOutputs + line) * at.columns + m * kDigits + k];
+        for (int k = 0; k < kDigits; ++k) value[sub] += sums[((sub * kFewWarps + w) * kTileOutputs + line) * at.columns + m * kDigits + k];
       value[sub] *= factor;
       const FewRowsPart& part = job.parts[tile.part];
       if (part.bias && output < part.outputs) value[sub] += part.bias[output];
@@ -381,26 +353,7 @@ __device__ void add_minima(float (&of_span)[4], const HalfHead<type> (&heads)[2]
 template <DType type>
 __device__ uint4 x_of(const Layout& at, int span, int pair, int group) {
   const int lane = threadIdx.x % 32, column = min(8 * group + lane / 4, at.columns - 1);  // those behind the last are not looked at
-  return at.lines[((span * Span<type>::kPairs + pair) * at.columns + column) * 4 + lane % 4];
-}
-
-template <DType type, int kGroups>
-__device__ void add_plain_span(float (&sum)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
-  using S = Span<type>;
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int pair = 0; pair < S::kPairs; ++pair) {
-    Fragment left[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-      load_matrices(left[i], reinterpret_cast<const Bf16*>(tile + lane % 16 * S::kLine + (4 * pair + 2 * i + lane / 16) * 16));
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      const uint4 x = x_of<type>(at, span, pair, j);
-      multiply_add(sum[j], left[0], x.x, x.y);
-      multiply_add(sum[j], left[1], x.z, x.w);
-    }
-  }
+  return at.lines[((span * (kRuns / 2) + pair) * at.columns + column) * 4 + lane % 4];
 }
 
 // of_span: sums of a span before the columns' scales.
@@ -412,7 +365,7 @@ __device__ void multiply_q6_k_span(float (&of_span)[kGroups][4], const std::uint
   const Bytes line[2] = {first_line, first_line + 8 * S::kLine};
   const Scales scales[2] = {scales_of_q6_k(line[0]), scales_of_q6_k(line[1])};
 #pragma unroll
-  for (int pair = 0; pair < S::kPairs; ++pair) {
+  for (int pair = 0; pair < kRuns / 2; ++pair) {
     Run run[2][2];  // of the pair, of the rows
 #pragma unroll
     for (int i = 0; i < 4; ++i) read_q6_k(run[i / 2][i % 2], line[i % 2], scales[i % 2], 2 * pair + i / 2, lane % 4);
@@ -445,7 +398,7 @@ __device__ void multiply_laid_span(float (&of_span)[kGroups][4], const std::uint
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) add_minima<type>(of_span[j], heads, at.sums_of_runs[(span * at.padded + 8 * j + g) * 4 + t]);
 #pragma unroll
-  for (int pair = 0; pair < S::kPairs; ++pair) {
+  for (int pair = 0; pair < kRuns / 2; ++pair) {
     uint4 piece[kPairPieces];
 #pragma unroll
     for (int i = 0; i < kPairPieces; ++i) piece[i] = pieces[kTileHeads / 16 + (pair * kPairPieces + i) * 32 + lane];
@@ -473,20 +426,16 @@ __device__ void multiply_laid_span(float (&of_span)[kGroups][4], const std::uint
 // sum += a span of 16 rows of weights, which lies in `tile`, times x. kGroups: of 8 columns.
 template <DType type, int kGroups>
 __device__ void add_span(float (&sum)[kGroups][4], const std::uint8_t* tile, const Layout& at, int span) {
-  if constexpr (Span<type>::kPlain) {
-    add_plain_span<type>(sum, tile, at, span);
-  } else {
-    float of_span[kGroups][4] = {};
-    if constexpr (Span<type>::kLaid)
-      multiply_laid_span<type>(of_span, tile, at, span);
-    else
-      multiply_q6_k_span<type>(of_span, tile, at, span);
+  float of_span[kGroups][4] = {};
+  if constexpr (Span<type>::kLaid)
+    multiply_laid_span<type>(of_span, tile, at, span);
+  else
+    multiply_q6_k_span<type>(of_span, tile, at, span);
 #pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      const float2 scale = *reinterpret_cast<const float2*>(at.scales + span * at.padded + 8 * j + threadIdx.x % 4 * 2);
+  for (int j = 0; j < kGroups; ++j) {
+    const float2 scale = *reinterpret_cast<const float2*>(at.scales + span * at.padded + 8 * j + threadIdx.x % 4 * 2);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) sum[j][i] += of_span[j][i] * (i % 2 == 0 ? scale.x : scale.y);
-    }
+    for (int i = 0; i < 4; ++i) sum[j][i] += of_span[j][i] * (i % 2 == 0 ? scale.x : scale.y);
   }
 }
 

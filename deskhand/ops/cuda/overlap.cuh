@@ -19,41 +19,21 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-inline bool can_overlap(const Backend& on) {
-  constexpr int kSince = 9;
-  return on.cuda->card().capability_major >= kSince;
-}
-
-// cluster: blocks along x of each cluster; 1: none.
 template <class... Parameters, class... Arguments>
-void start_in_clusters(const Backend& on, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
-                       unsigned cluster, Arguments... arguments) {
-  constexpr unsigned kPortable = 8;  // more is Hopper's
-  cudaLaunchAttribute attributes[2]{};
-  unsigned count = 0;
-  if (can_overlap(on)) {
-    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (cluster > 1) {
-    attributes[count].id = cudaLaunchAttributeClusterDimension;
-    attributes[count++].val.clusterDim = {cluster, 1, 1};
-    if (cluster > kPortable) check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
-  }
+void start_overlapping(const Backend& on, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
+                       Arguments... arguments) {
+  constexpr int kSince = 9;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream(on);
-  config.attrs = attributes;
-  config.numAttrs = count;
+  config.attrs = &attribute;
+  config.numAttrs = on.cuda->card().capability_major >= kSince ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
-}
-
-template <class... Parameters, class... Arguments>
-void start_overlapping(const Backend& on, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
-                       Arguments... arguments) {
-  start_in_clusters(on, kernel, blocks, threads, shared_bytes, 1, arguments...);
 }
 
 #endif

@@ -355,29 +355,19 @@ void run_splits(const Work& work, const std::int32_t* rows, const Turn<T>& turn)
   const int together = (shape.heads / shape.groups + kShared - 1) / kShared;
   // As many parts as fill the card twice, none under 64 tokens of what the tables can hold.
   const std::int64_t blocks = count * shape.groups * together, tokens = std::int64_t{work.tables.step} * shape.page_tokens;
-  auto parts = static_cast<int>(
+  const auto parts = static_cast<int>(
       std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(tokens / 64, 1, 64)));
-  // Parts of one cluster join their shares themselves, where so few of them are not too long.
-  constexpr int kMostOfCluster = 16;
-  constexpr std::int64_t kLongest = 512;
-  const bool clusters = false && parts > 1 && can_overlap(work.on) && tokens <= kLongest * kMostOfCluster;
-  if (clusters) parts = std::min(parts, kMostOfCluster);
   Splits splits{.count = parts, .together = together};
-  if (parts > 1 && !clusters) {
+  if (parts > 1) {
     const std::int64_t all = count * shape.heads * parts;
     splits.parts = work.on.cuda->scratch<float>(kParts, all * (kWidth + 2));
     splits.largest = splits.parts + all * kWidth;
     splits.total = splits.largest + all;
   }
-  const auto start = [&](auto* kernel, int warps, unsigned cluster) {
-    start_in_clusters(work.on, kernel,
-                      dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)),
-                      static_cast<unsigned>(32 * warps), 0, cluster, work.tables, shape, splits, rows, pointer<T>(work.out),
-                      pointer<T>(work.q), pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
-  };
-  constexpr int kWarps = 4, kWarpsInCluster = 8;
-  if (clusters) return start(&split_kernel<kWidth, kTurned, true, kWarpsInCluster, T>, kWarpsInCluster, static_cast<unsigned>(parts));
-  start(&split_kernel<kWidth, kTurned, false, kWarps, T>, kWarps, 1);
+  start_overlapping(work.on, &split_kernel<kWidth, kTurned, T>,
+                    dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)), kSplitThreads,
+                    0, work.tables, shape, splits, rows, pointer<T>(work.out), pointer<T>(work.q),
+                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
   if (parts > 1)
     start_overlapping(work.on, &join_kernel<kWidth, T>, dim3(blocks_for(count, 1), static_cast<unsigned>(shape.heads)), kWidth, 0, shape,
                       splits, rows, pointer<T>(work.out));

@@ -1,7 +1,6 @@
 // Attention of a few new tokens over pages: the context is cut in parts that are read side by side ("Flash-Decoding"), then their shares
 // are summed in their order.
 #pragma once
-#include <cooperative_groups.h>
 #include <cuda_fp16.h>
 
 #include "deskhand/ops/cuda/map.cuh"
@@ -20,6 +19,7 @@ struct Shape4 {
   float scale;
 };
 
+constexpr int kSplitWarps = 4, kSplitThreads = 32 * kSplitWarps;
 constexpr int kShared = 4;  // query heads of one group that read its keys together
 
 struct Splits {
@@ -141,14 +141,13 @@ __device__ inline Share joined(const Share& a, const Share& b) {
 }
 
 // A block an item. kWidth / 8 lanes share a key, 16 bytes each; a run of them has kTogether keys on their way. kTurned: q, k and v come as
-// they left their products; q and k are turned here, and the block that has a row's own token writes its page. kCluster: the blocks of a
-// group's parts are a cluster and join their shares themselves.
-template <int kWidth, bool kTurned, bool kCluster, int kWarps, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+// they left their products; q and k are turned here, and the block that has a row's own token writes its page.
+template <int kWidth, bool kTurned, class T>
+__global__ void __launch_bounds__(kSplitThreads)
     split_kernel(Tables at, Shape4 shape, Splits splits, const std::int32_t* rows, T* out, const T* q, const __half* keys,
                  const __half* values, [[maybe_unused]] Turn<T> turn) {
-  constexpr int kTogether = 4, kLanes = kWidth / 8, kRuns = 32 / kLanes * kWarps;  // runs of lanes in a block
-  __shared__ float best[kWarps][kShared], totals[kWarps][kShared], sums[kWarps][kShared][kWidth];
+  constexpr int kTogether = 4, kLanes = kWidth / 8, kRuns = 32 / kLanes * kSplitWarps;  // runs of lanes in a block
+  __shared__ float best[kSplitWarps][kShared], totals[kSplitWarps][kShared], sums[kSplitWarps][kShared][kWidth];
   let_next_begin();
   const auto which = static_cast<int>(blockIdx.z);
   const SplitItem item{static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x), which / splits.together,
@@ -278,59 +277,22 @@ __global__ void __launch_bounds__(32 * kWarps)
   const auto of_warps = [&](int h, int d) {
     Share share{best[0][h], totals[0][h], sums[0][h][d]};
 #pragma unroll
-    for (int w = 1; w < kWarps; ++w) share = joined(share, {best[w][h], totals[w][h], sums[w][h][d]});
+    for (int w = 1; w < kSplitWarps; ++w) share = joined(share, {best[w][h], totals[w][h], sums[w][h][d]});
     return share;
   };
   const std::int64_t to = (std::int64_t{number} * shape.heads + head_of_item) * kWidth;
-  if constexpr (kCluster) {
-#if __CUDA_ARCH__ >= 900
-    // Each block has joined its warps' shares in place of the first one's, then joins some columns of all blocks.
-    namespace groups = cooperative_groups;
-    const groups::cluster_group cluster = groups::this_cluster();
-    Share mine[(kShared * kWidth + 32 * kWarps - 1) / (32 * kWarps)];
-#pragma unroll
-    for (int i = 0; i < kShared * kWidth; i += 32 * kWarps)
-      if (const int at_column = i + static_cast<int>(threadIdx.x); at_column < kShared * kWidth)
-        mine[i / (32 * kWarps)] = of_warps(at_column / kWidth, at_column % kWidth);
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < kShared * kWidth; i += 32 * kWarps)
-      if (const int at_column = i + static_cast<int>(threadIdx.x); at_column < kShared * kWidth) {
-        const Share& share = mine[i / (32 * kWarps)];
-        const int h = at_column / kWidth, d = at_column % kWidth;
-        sums[0][h][d] = share.sum;
-        if (d == 0) {
-          best[0][h] = share.largest;
-          totals[0][h] = share.total;
-        }
-      }
-    cluster.sync();
-    const int columns = (heads * kWidth + splits.count - 1) / splits.count, first = item.part * columns;
-    for (int i = first + static_cast<int>(threadIdx.x); i < min(first + columns, heads * kWidth); i += 32 * kWarps) {
-      const int h = i / kWidth;
-      Share share{-INFINITY, 0, 0};
-#pragma unroll 4
-      for (int part = 0; part < splits.count; ++part)
-        share = joined(share, {cluster.map_shared_rank(&best[0][0], part)[h], cluster.map_shared_rank(&totals[0][0], part)[h],
-                               cluster.map_shared_rank(&sums[0][0][0], part)[i]});
+  for (int i = threadIdx.x; i < heads * kWidth; i += kSplitThreads) {
+    const int h = i / kWidth, d = i % kWidth;
+    const Share share = of_warps(h, d);
+    if (splits.count == 1) {
       out[to + i] = narrowed<T>(share.sum / share.total);
+      continue;
     }
-    cluster.sync();  // nobody leaves while others read what it has
-#endif
-  } else {
-    for (int i = threadIdx.x; i < heads * kWidth; i += 32 * kWarps) {
-      const int h = i / kWidth, d = i % kWidth;
-      const Share share = of_warps(h, d);
-      if (splits.count == 1) {
-        out[to + i] = narrowed<T>(share.sum / share.total);
-        continue;
-      }
-      const std::int64_t at_part = (std::int64_t{item.place} * shape.heads + head_of_item + h) * splits.count + item.part;
-      splits.parts[at_part * kWidth + d] = share.sum;
-      if (d == 0) {
-        splits.largest[at_part] = share.largest;
-        splits.total[at_part] = share.total;
-      }
+    const std::int64_t at_part = (std::int64_t{item.place} * shape.heads + head_of_item + h) * splits.count + item.part;
+    splits.parts[at_part * kWidth + d] = share.sum;
+    if (d == 0) {
+      splits.largest[at_part] = share.largest;
+      splits.total[at_part] = share.total;
     }
   }
 }
