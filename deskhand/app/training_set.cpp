@@ -123,11 +123,12 @@ Rows teaching_rows(std::span<const Ticket> pool, const TrainingTextSettings& set
   if (teaching.size() >= 2) return teaching;
   std::vector<std::string> reasons;
   for (const auto& [why, tickets] : set.cannot_teach) reasons.push_back(fmt::format("{} with {}", tickets, why));
-  throw Error(
-      ExitCode::kBadInput,
-      "{} of the desk's {} tickets to learn from can teach{}{}; wanted are at least 2 with a problem, a resolution, and an urgency or a "
-      "category",
-      teaching.size(), set.tickets, reasons.empty() ? "" : ", there are ", fmt::join(reasons, ", "));
+  const std::string_view labels = settings.format == TrainingFormat::kSeed
+                                      ? "an urgency and a category (the recipe's format, seed, learns both; lora.toml's does with one)"
+                                      : "an urgency or a category";
+  throw Error(ExitCode::kBadInput,
+              "{} of the desk's {} tickets to learn from can teach{}{}; wanted are at least 2 with a problem, a resolution, and {}",
+              teaching.size(), set.tickets, reasons.empty() ? "" : ", there are ", fmt::join(reasons, ", "), labels);
 }
 
 Rows drawn(const Rows& rows, std::int64_t limit, std::uint32_t seed) {

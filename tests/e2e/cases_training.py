@@ -185,3 +185,4 @@ class Training(Folder):
         self.desk_to_train([row(1, "the printer is on fire", "water"), row(2, "screen of the till stays dark", ""), row(3, "rows of the budget vanish", "")])
         text = self.fails(3, r"can teach, there are .*no resolution; wanted are at least 2", "--desk", self.desk, "train", "lora").stderr
         self.assertNotIn("fire", text)
+        self.fails(3, r"and an urgency and a category \(the recipe's format, seed, learns both", "--desk", self.desk, "train", "thesis-lora")
