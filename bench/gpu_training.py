@@ -40,6 +40,10 @@ def card() -> str:
     return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
 
 
+def said(found: dict, between: str, otherwise: str) -> str:
+    return f"{found['tokens_s']:.0f}{between}{found['gib']:.1f}" if found.get("tokens_s") else otherwise
+
+
 def peers(engine: str, steps: int, cases: list[str]) -> dict:
     output = subprocess.run([sys.executable, PEER, engine, str(steps), *cases], capture_output=True, text=True)
     if output.returncode != 0:  # ours is not lost for it
@@ -59,23 +63,25 @@ def main() -> None:
     steps = arguments.steps
 
     def ours(case: list[str], steps: int = steps) -> dict:
-        output = subprocess.run([arguments.engine, *case[:4], str(steps), *case[4:]], capture_output=True, text=True, check=True).stdout
-        print(" ".join(case), output.strip()[:100], file=sys.stderr, flush=True)
-        return json.loads(output)
+        """What the engine says of a case; nothing, and its own words on stderr, where it fails: the other cases are not lost for it."""
+        output = subprocess.run([arguments.engine, *case[:4], str(steps), *case[4:]], capture_output=True, text=True)
+        print(" ".join(case), (output.stdout.strip()[:100] if output.returncode == 0 else output.stderr.strip()[-300:]), file=sys.stderr, flush=True)
+        return json.loads(output.stdout) if output.returncode == 0 else {}
 
     found = {name: ours(row[0]) for name, row in ROWS.items()}
     in_two, over_four_bits = ours(MEMORY), ours(QLORA)
-    whole = {name: ours(ROWS[row][0] + more, WHOLE_STEPS)["all_s"] for name, (row, more, _) in WHOLE.items()} if arguments.whole else {}
+    runs = {name: ours(ROWS[row][0] + more, WHOLE_STEPS) for name, (row, more, _) in WHOLE.items()} if arguments.whole else {}
+    whole = {name: run["all_s"] for name, run in runs.items() if run}
     theirs = {"HF PEFT": peers("hf", steps, [row[1] for row in ROWS.values()])}
     if not arguments.no_liger:
         theirs["Liger"] = peers("liger", steps, [row[1] for row in ROWS.values() if row[2]])
     note = f"{card()}, {steps} steps"
     print(f"| {note} | tok/s | GiB | HF PEFT tok/s, GiB | Liger tok/s, GiB | to reach |\n|---|---|---|---|---|---|")
     for name, (_, case, _, reach) in ROWS.items():
-        told = [f"{at[case]['tokens_s']:.0f}, {at[case]['gib']:.1f}" if case in at else "" for at in (theirs["HF PEFT"], theirs.get("Liger", {}))]
-        print(f"| {name} | {found[name]['tokens_s']:.0f} | {found[name]['gib']:.1f} | {told[0]} | {told[1]} | {reach} |")
-    print(f"| gpu.lora.memory, in two passes | {in_two['tokens_s']:.0f} | {in_two['gib']:.1f} | | | {MEMORY_REACH} GiB |")
-    print(f"| gpu.qlora.memory, 2 048 tokens a pass | {over_four_bits['tokens_s']:.0f} | {over_four_bits['gib']:.1f} | | | {QLORA_REACH} GiB |")
+        told = [said(one, ", ", one.get("fault", "")) for one in (theirs["HF PEFT"].get(case, {}), theirs.get("Liger", {}).get(case, {}))]
+        print(f"| {name} | {said(found[name], ' | ', 'failed | ')} | {told[0]} | {told[1]} | {reach} |")
+    print(f"| gpu.lora.memory, in two passes | {said(in_two, ' | ', 'failed | ')} | | | {MEMORY_REACH} GiB |")
+    print(f"| gpu.qlora.memory, 2 048 tokens a pass | {said(over_four_bits, ' | ', 'failed | ')} | | | {QLORA_REACH} GiB |")
     for name, seconds in whole.items():
         print(f"| {name} | {seconds:.1f} s | | | | {WHOLE[name][2]} s |")
     if arguments.dry:
@@ -85,16 +91,19 @@ def main() -> None:
         rate = theirs["HF PEFT"].get(ROWS[row][1], {}).get("tokens_s")
         peer, theirs_s = ("HF PEFT by its step", SEED_TOKENS * WHOLE_STEPS / rate) if rate else ("limit", reach)
         record(name, seconds, "s", peer, theirs_s, theirs_s / seconds, limit=str(reach), note=f"{card()}, {WHOLE_STEPS} steps")
-    record("gpu.qlora.memory", over_four_bits["gib"], "GiB", "limit", 8, over_four_bits["gib"] / 8, limit=str(QLORA_REACH),
-           note=f"{note}, q4_k, four passes of 2048 tokens, activations computed again, {over_four_bits['tokens_s']:.0f} tok/s")
+    if over_four_bits:
+        record("gpu.qlora.memory", over_four_bits["gib"], "GiB", "limit", 8, over_four_bits["gib"] / 8, limit=str(QLORA_REACH),
+               note=f"{note}, q4_k, four passes of 2048 tokens, activations computed again, {over_four_bits['tokens_s']:.0f} tok/s")
     for peer, cases in theirs.items():
         for name, (_, case, _, reach) in ROWS.items():
-            if cases.get(case, {}).get("tokens_s"):
+            if found[name] and cases.get(case, {}).get("tokens_s"):
                 rate = cases[case]["tokens_s"]
                 record(name, found[name]["tokens_s"], "tok/s", peer, rate, found[name]["tokens_s"] / rate, limit=str(reach), note=note)
         gib = cases.get("lora:8x1024", {}).get("gib")
-        if gib:
+        if in_two and gib:
             record("gpu.lora.memory", in_two["gib"], "GiB", peer, gib, in_two["gib"] / gib, limit=str(MEMORY_REACH), note=f"{note}, two passes of 4096 tokens")
+    if not all([*found.values(), in_two, over_four_bits, *runs.values()]):
+        sys.exit("some cases failed: their words are above")
 
 
 main()
