@@ -12,6 +12,7 @@
 #include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
+
 int few_rows_attribute(const Backend& on, cudaDeviceAttr which) {
   int value = 0;
   check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
