@@ -8,7 +8,7 @@
 #include "deskhand/base/error.h"
 #include "deskhand/generate/generator.h"
 #include "deskhand/generate/perplexity.h"
-#include "deskhand/tensor/cuda/context.h"
+#include "deskhand/ops/cuda/testing.h"
 
 namespace deskhand {
 namespace {
@@ -56,15 +56,12 @@ TEST_CASE("greedy completions are transformers' on every golden model, with and 
 
 // f32 products on both sides; the tiny models' logits are far apart.
 TEST_CASE("greedy completions on the GPU are transformers' on every golden model, and logits those of the CPU") {
-  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
-    MESSAGE("skipped, no GPU: " << found.reason);
-    return;
-  }
-  CudaContext context;
+  const auto at = testing::gpu();
+  if (!at) return;
   Engine engine;
   Backend there = engine.on;
   there.kind = Backend::Kind::kCuda;
-  there.cuda = &context;
+  there.cuda = &at->context;
   for (const char* name : kNames) {
     CAPTURE(name);
     const auto expected = Safetensors::open(kModels / name / "expected.safetensors");

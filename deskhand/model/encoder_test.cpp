@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "deskhand/model/encoder.h"
-#include "deskhand/tensor/cuda/context.h"
+#include "deskhand/ops/cuda/testing.h"
 
 using namespace deskhand;
 
@@ -50,13 +50,10 @@ TEST_CASE("a tiny BERT gives transformers' vectors, texts packed without padding
 }
 
 TEST_CASE("on the GPU a tiny BERT gives transformers' vectors, in bf16 to its step") {
-  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
-    MESSAGE("skipped, no GPU: " << found.reason);
-    return;
-  }
-  CudaContext context;
+  const auto at = testing::gpu();
+  if (!at) return;
   Engine engine(Backend::Kind::kCuda);
-  engine.on.cuda = &context;
+  engine.on.cuda = &at->context;
   for (const DType activations : {DType::kF32, DType::kBF16}) {
     Encoder encoder = Encoder::load(kModels / "bert");
     encoder.place({Device::kCuda, activations});

@@ -4,8 +4,8 @@
 
 #include "deskhand/model/place_weights.h"
 #include "deskhand/model/training_pass.h"
+#include "deskhand/ops/cuda/testing.h"
 #include "deskhand/ops/testing.h"
-#include "deskhand/tensor/cuda/context.h"
 #include "deskhand/train/frozen_base.h"
 #include "deskhand/train/testing.h"
 
@@ -124,12 +124,9 @@ TEST_CASE("loss and every gradient of LoRA, hybrid and full training are those o
 // bf16: weights and activations have steps of 2^-8; forward and backward through layers 64 wide some percent of a gradient's largest
 // element.
 TEST_CASE("on the GPU loss and every gradient are those of transformers and peft, in f32 exactly, in bf16 within its steps") {
-  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
-    MESSAGE("skipped, no GPU: " << found.reason);
-    return;
-  }
-  CudaContext context;
-  const Backend on{.kind = Backend::Kind::kCuda, .cuda = &context};
+  const auto at = testing::gpu();
+  if (!at) return;
+  const Backend& on = at->on;
   for (const char* name : kCases) {
     INFO(std::string(name));
     const Golden golden(name);
@@ -154,12 +151,9 @@ TEST_CASE("on the GPU loss and every gradient are those of transformers and peft
 
 // What rounds f32 heads a product at a time rounds as the copy is; products that overwrite may be made in another order.
 TEST_CASE("on the GPU a head that is kept rounded, and whose gradient is overwritten, learns what it does without") {
-  if (const CudaDevices found = cuda_devices(); found.devices.empty()) {
-    MESSAGE("skipped, no GPU: " << found.reason);
-    return;
-  }
-  CudaContext context;
-  const Backend on{.kind = Backend::Kind::kCuda, .cuda = &context};
+  const auto at = testing::gpu();
+  if (!at) return;
+  const Backend& on = at->on;
   for (const char* name : kCases) {
     INFO(std::string(name));
     const Golden golden(name);
@@ -207,14 +201,9 @@ TEST_CASE("with frozen matrices in FP8 loss and gradients are nearly the exact o
 }
 
 TEST_CASE("on the GPU with frozen matrices in FP8 loss and gradients are nearly bf16's") {
-  const CudaDevices found = cuda_devices();
-  if (found.devices.empty()) {
-    MESSAGE("skipped, no GPU: " << found.reason);
-    return;
-  }
-  CudaContext context;
-  const Backend on{.kind = Backend::Kind::kCuda, .cuda = &context};
-  if (has_fp8(on)) check_fp8(on, {Device::kCuda, DType::kBF16});
+  const auto at = testing::gpu();
+  if (!at) return;
+  if (has_fp8(at->on)) check_fp8(at->on, {Device::kCuda, DType::kBF16});
 }
 
 TEST_CASE("texts that share their beginning give the loss and the gradients of whole texts") {
