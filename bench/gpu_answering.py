@@ -9,10 +9,9 @@ one is held to its limit alone. The best of the rounds counts. Needs a GPU of 40
 """
 import argparse
 import json
-import subprocess
 import sys
 
-from measurement import record
+from measurement import card, record, said_by
 
 # Of each row: the engine's argument, its key, the unit, what is to be reached.
 ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
@@ -30,17 +29,6 @@ ROWS = {"gpu.generate.bf16": ("bf16", "generate_tok_s", "tok/s", 175),
         "gpu.embed160": ("minilm", "texts160_s", "texts/s", 60000)}
 
 
-def card() -> str:
-    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
-
-
-def measured(engine: str, case: str) -> dict:
-    """What the engine says of a case; nothing, and its own words on stderr, where it fails: the other cases are not lost for it."""
-    output = subprocess.run([engine, case], capture_output=True, text=True)
-    print(case, (output.stdout if output.returncode == 0 else output.stderr).strip()[-300:], file=sys.stderr, flush=True)
-    return json.loads(output.stdout) if output.returncode == 0 else {}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="build/cuda/bench/gpu_answering")
@@ -55,7 +43,7 @@ def main() -> None:
 
     found: dict[str, list[dict]] = {}
     for case in dict.fromkeys(row[0] for row in ROWS.values()):
-        found[case] = [one for one in (measured(arguments.engine, case) for _ in range(arguments.rounds)) if one]
+        found[case] = [one for one in (said_by(arguments.engine, [case]) for _ in range(arguments.rounds)) if one]
     note = f"{card()}, best of {arguments.rounds}"
     best = {name: (min if unit == "GiB" else max)(one[key] for one in found[case]) for name, (case, key, unit, _) in ROWS.items() if found[case]}
     print(f"| {note} | ours | a peer | to reach |\n|---|---|---|---|")

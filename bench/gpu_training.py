@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 
-from measurement import record
+from measurement import card, record, said_by
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gpu_peft_speed.py")
 # Of each row: ours (gpu_training's METHOD TEXTS LENGTHS PASSES, and what follows STEPS), the peer's case, whether Liger is asked too, what is
@@ -34,10 +34,6 @@ WHOLE = {"gpu.seedrun.lora": ("gpu.lora.seedbatch", ["bf16", "32", "0", "0.15"],
          "gpu.seedrun.hybrid": ("gpu.hybrid.seedbatch", ["bf16", "32", "0", "0.05"], 85),
          "gpu.seedrun.lora.fp8": ("gpu.lora.seedbatch", ["fp8", "32", "0", "0.15"], 40)}
 WHOLE_STEPS, SEED_TOKENS = 1226, 4 * (110 + 160)
-
-
-def card() -> str:
-    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
 
 
 def said(found: dict, between: str, otherwise: str) -> str:
@@ -63,10 +59,7 @@ def main() -> None:
     steps = arguments.steps
 
     def ours(case: list[str], steps: int = steps) -> dict:
-        """What the engine says of a case; nothing, and its own words on stderr, where it fails: the other cases are not lost for it."""
-        output = subprocess.run([arguments.engine, *case[:4], str(steps), *case[4:]], capture_output=True, text=True)
-        print(" ".join(case), (output.stdout.strip()[:100] if output.returncode == 0 else output.stderr.strip()[-300:]), file=sys.stderr, flush=True)
-        return json.loads(output.stdout) if output.returncode == 0 else {}
+        return said_by(arguments.engine, [*case[:4], str(steps), *case[4:]])
 
     found = {name: ours(row[0]) for name, row in ROWS.items()}
     in_two, over_four_bits = ours(MEMORY), ours(QLORA)

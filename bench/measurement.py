@@ -1,9 +1,11 @@
 """Appends measurements to bench/history.csv, one line each; the columns are told in bench/README.md."""
 import csv
 import datetime
+import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 HISTORY = Path(__file__).parent / "history.csv"
@@ -15,6 +17,18 @@ def machine() -> str:
     flags = next((line.split() for line in open("/proc/cpuinfo") if line.startswith("flags")), [])
     kinds = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if name in flags]
     return f"{model}, {len(os.sched_getaffinity(0))} threads, {' '.join(kinds)}"
+
+
+def card() -> str:
+    """The first GPU and its driver."""
+    return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def said_by(engine: str, case: list[str]) -> dict:
+    """The JSON object that the engine prints of a case; nothing, and its own words on stderr, where it fails: the other cases are not lost for it."""
+    output = subprocess.run([engine, *case], capture_output=True, text=True)
+    print(" ".join(case), output.stdout.strip()[:300] if output.returncode == 0 else output.stderr.strip()[-300:], file=sys.stderr, flush=True)
+    return json.loads(output.stdout) if output.returncode == 0 else {}
 
 
 def commit() -> str:
