@@ -28,15 +28,8 @@ struct Span {
 
 // The sequence of a row: the last that begins at or before it.
 __device__ Span sequence_of(const Heads& at, std::int64_t row) {
-  int low = 0, high = at.sequences - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (at.bounds[middle] <= row)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return {at.bounds[low], at.bounds[low + 1]};
+  const int sequence = last_begun(at.bounds, at.sequences, row);
+  return {at.bounds[sequence], at.bounds[sequence + 1]};
 }
 
 // A head's width in shared memory: the compiler reads four floats at once and looks past the end, at what it then leaves alone.

@@ -123,38 +123,13 @@ void widen_tiles(const Backend& on, T* out, ConstView in, std::int64_t rows, con
 
 template <class T>
 void widen(const Backend& on, T* out, ConstView in, std::int64_t rows, const std::int32_t* index) {
-  switch (in.type()) {
-    case DType::kF32:
-      return widen_type<DType::kF32>(on, out, in, rows, index);
-    case DType::kF16:
-      return widen_type<DType::kF16>(on, out, in, rows, index);
-    case DType::kBF16:
-      return widen_type<DType::kBF16>(on, out, in, rows, index);
-    case DType::kQ4_0:
-      return widen_type<DType::kQ4_0>(on, out, in, rows, index);
-    case DType::kQ4_1:
-      return widen_type<DType::kQ4_1>(on, out, in, rows, index);
-    case DType::kQ5_0:
-      return widen_type<DType::kQ5_0>(on, out, in, rows, index);
-    case DType::kQ5_1:
-      return widen_type<DType::kQ5_1>(on, out, in, rows, index);
-    case DType::kQ8_0:
-      return widen_type<DType::kQ8_0>(on, out, in, rows, index);
-    case DType::kQ4_K:
-      return widen_type<DType::kQ4_K>(on, out, in, rows, index);
-    case DType::kQ5_K:
-      return widen_type<DType::kQ5_K>(on, out, in, rows, index);
-    case DType::kQ6_K:
-      return widen_type<DType::kQ6_K>(on, out, in, rows, index);
-    case DType::kTiledQ4_0:
-      return widen_tiles<DType::kTiledQ4_0>(on, out, in, rows, index);
-    case DType::kTiledQ8_0:
-      return widen_tiles<DType::kTiledQ8_0>(on, out, in, rows, index);
-    case DType::kTiledQ4_K:
-      return widen_tiles<DType::kTiledQ4_K>(on, out, in, rows, index);
-    default:
-      DESKHAND_ASSERT(false, "a type of weights");
-  }
+  with_one_of<DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
+              DType::kQ5_K, DType::kQ6_K, DType::kTiledQ4_0, DType::kTiledQ8_0, DType::kTiledQ4_K>(in.type(), [&](auto type) {
+    if constexpr (kTiled<type()>)
+      widen_tiles<type()>(on, out, in, rows, index);
+    else
+      widen_type<type()>(on, out, in, rows, index);
+  });
 }
 template void widen(const Backend&, float*, ConstView, std::int64_t, const std::int32_t*);
 template void widen(const Backend&, __nv_bfloat16*, ConstView, std::int64_t, const std::int32_t*);

@@ -13,12 +13,6 @@
 
 namespace deskhand::cuda {
 
-int few_rows_attribute(const Backend& on, cudaDeviceAttr which) {
-  int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
-  return value;
-}
-
 namespace {
 
 constexpr int kWarps = kFewWarps, kThreads = kFewThreads, kMostParts = kFewParts, kMostRows = kFewRows;
@@ -444,7 +438,7 @@ template <class Kernel>
 void start(const Backend& on, Kernel kernel, const Job& job, int bytes) {
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   const int together = std::clamp(kSharedBytes / std::max(bytes, 1), 1, 4);
-  const int blocks = std::min((job.units + kWarps - 1) / kWarps, few_rows_attribute(on, cudaDevAttrMultiProcessorCount) * together);
+  const int blocks = std::min((job.units + kWarps - 1) / kWarps, processors(on) * together);
   start_overlapping(on, kernel, static_cast<unsigned>(blocks), kThreads, static_cast<std::size_t>(bytes), job);
 }
 
@@ -457,29 +451,14 @@ void start_type(const Backend& on, DType type, const Job& job, int bytes) {
       return start(on, &plain_kernel<__half, kRows>, job, bytes);
     case DType::kBF16:
       return start(on, &plain_kernel<Bf16, kRows>, job, bytes);
-    case DType::kQ4_0:
-      return start(on, &block_kernel<DType::kQ4_0, kRows>, job, bytes);
-    case DType::kQ4_1:
-      return start(on, &block_kernel<DType::kQ4_1, kRows>, job, bytes);
-    case DType::kQ5_0:
-      return start(on, &block_kernel<DType::kQ5_0, kRows>, job, bytes);
-    case DType::kQ5_1:
-      return start(on, &block_kernel<DType::kQ5_1, kRows>, job, bytes);
-    case DType::kQ8_0:
-      return start(on, &block_kernel<DType::kQ8_0, kRows>, job, bytes);
-    case DType::kQ4_K:
-      return start(on, &block_kernel<DType::kQ4_K, kRows>, job, bytes);
-    case DType::kQ5_K:
-      return start(on, &block_kernel<DType::kQ5_K, kRows>, job, bytes);
-    case DType::kQ6_K:
-      return start(on, &block_kernel<DType::kQ6_K, kRows>, job, bytes);
     default:
-      DESKHAND_ASSERT(false, "a type of weights");
+      with_one_of<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K>(
+          type, [&](auto known) { start(on, &block_kernel<known(), kRows>, job, bytes); });
   }
 }
 
 int most_bytes(const Backend& on) {
-  return std::min(kSharedBytes, few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  return std::min(kSharedBytes, attribute_of(on, cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
 bool are_aligned(const Job& job) {

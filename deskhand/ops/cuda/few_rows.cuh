@@ -28,8 +28,6 @@ struct FewRowsJob {
   bool x_bf16, out_bf16;
 };
 
-int few_rows_attribute(const Backend& on, cudaDeviceAttr which);
-
 // Tiles of outputs on the tensor cores: the types for which they are measured to be faster.
 constexpr int kTileOutputs = 16;
 bool are_tiles(DType type, std::int64_t width);

@@ -102,18 +102,7 @@ int bytes_for(const FewRowsJob& job, int stages) {
 // Calls work with the type as a constant.
 template <class Work>
 void with_tiles(DType type, const Work& work) {
-  switch (type) {
-    case DType::kTiledQ4_0:
-      return work(std::integral_constant<DType, DType::kTiledQ4_0>());
-    case DType::kTiledQ8_0:
-      return work(std::integral_constant<DType, DType::kTiledQ8_0>());
-    case DType::kTiledQ4_K:
-      return work(std::integral_constant<DType, DType::kTiledQ4_K>());
-    case DType::kQ6_K:
-      return work(std::integral_constant<DType, DType::kQ6_K>());
-    default:
-      DESKHAND_ASSERT(false, "a type of are_tiles");
-  }
+  with_one_of<DType::kTiledQ4_0, DType::kTiledQ8_0, DType::kTiledQ4_K, DType::kQ6_K>(type, work);
 }
 
 }  // namespace
@@ -159,7 +148,7 @@ void start_tiles(const Backend& on, DType type, const FewRowsJob& job, int most_
     const Shares shares = shares_of<kType>(job, most_bytes);
     auto* const kernel = columns > 16 ? &tile_kernel<kType, 3> : columns > 8 ? &tile_kernel<kType, 2> : &tile_kernel<kType, 1>;
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shares.bytes));
-    const int blocks = std::min(job.units, few_rows_attribute(on, cudaDevAttrMultiProcessorCount) * shares.together);
+    const int blocks = std::min(job.units, processors(on) * shares.together);
     start_overlapping(on, kernel, static_cast<unsigned>(blocks), kFewThreads, static_cast<std::size_t>(shares.bytes), job, shares.stages);
   });
 }

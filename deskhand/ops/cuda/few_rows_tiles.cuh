@@ -30,7 +30,6 @@ struct Span {
   static constexpr int kLine = kLaid ? kBytes : (kPieces | 1) * 16;  // words 0..3 of eight rows lie in different banks
   static constexpr int kTile = kTileOutputs * kLine;
   static constexpr bool kMinimum = type == DType::kTiledQ4_K;
-  static constexpr bool kHalves = type == DType::kQ6_K;                                       // scales of 16 weights
   static constexpr int kUnit = type == DType::kTiledQ4_0 ? 4 : type == DType::kQ6_K ? 2 : 0;  // weights are given to mma times 2^kUnit
 };
 

@@ -1,6 +1,7 @@
 // What the kernels share: how they are started, their scratch, sums of a block in one fixed order.
 #pragma once
 #include <initializer_list>
+#include <type_traits>
 
 #include "deskhand/ops/backend.h"
 #include "deskhand/tensor/cuda/handles.h"
@@ -12,6 +13,15 @@ enum Slot : int { kWeights, kInputs, kDropped, kLow, kIndices, kOrder, kSums, kD
 
 inline cudaStream_t stream(const Backend& on) {
   return on.cuda->handles().stream.get();
+}
+
+inline int attribute_of(const Backend& on, cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
+  return value;
+}
+inline int processors(const Backend& on) {
+  return attribute_of(on, cudaDevAttrMultiProcessorCount);
 }
 
 inline void require_gpu(const Backend& on, std::initializer_list<ConstView> views) {
@@ -38,7 +48,28 @@ inline void check_launch(std::source_location at = std::source_location::current
   check(cudaGetLastError(), at);
 }
 
+// Calls work with `type` as a constant, one of `types`.
+template <DType... types, class Work>
+void with_one_of(DType type, const Work& work) {
+  const bool is_known = ((type == types && (work(std::integral_constant<DType, types>()), true)) || ...);
+  DESKHAND_ASSERT(is_known, "a type that the kernel knows");
+}
+
 #ifdef __CUDACC__
+
+// Where what `row` belongs to begins in `bounds` (count + 1, ascending): the last that is not behind it.
+template <class Row>
+__device__ int last_begun(const std::int32_t* bounds, int count, Row row) {
+  int low = 0, high = count - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (bounds[middle] <= row)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
 
 // The 128 bytes around an address, to L2.
 __device__ inline void prefetch(const void* at) {

@@ -347,30 +347,8 @@ void start_rows(const Backend& on, const Job& job) {
 }
 
 void start_type(const Backend& on, DType type, const Job& job) {
-  switch (type) {
-    case DType::kQ4_0:
-      return start_rows<DType::kQ4_0>(on, job);
-    case DType::kQ4_1:
-      return start_rows<DType::kQ4_1>(on, job);
-    case DType::kQ5_0:
-      return start_rows<DType::kQ5_0>(on, job);
-    case DType::kQ5_1:
-      return start_rows<DType::kQ5_1>(on, job);
-    case DType::kQ8_0:
-      return start_rows<DType::kQ8_0>(on, job);
-    case DType::kQ4_K:
-      return start_rows<DType::kQ4_K>(on, job);
-    case DType::kQ5_K:
-      return start_rows<DType::kQ5_K>(on, job);
-    case DType::kTiledQ4_0:
-      return start_rows<DType::kTiledQ4_0>(on, job);
-    case DType::kTiledQ8_0:
-      return start_rows<DType::kTiledQ8_0>(on, job);
-    case DType::kTiledQ4_K:
-      return start_rows<DType::kTiledQ4_K>(on, job);
-    default:
-      DESKHAND_ASSERT(false, "a type of are_many_rows");
-  }
+  with_one_of<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kTiledQ4_0,
+              DType::kTiledQ8_0, DType::kTiledQ4_K>(type, [&](auto known) { start_rows<known()>(on, job); });
 }
 
 bool has_kernel(DType type) {
@@ -383,7 +361,7 @@ bool are_many_rows(const Backend& on, std::span<const LinearPart> parts, ConstVi
   constexpr std::int64_t kMostRead = 256;  // rows of x: from there on it costs more to read blocks several times than to widen them once
   const std::int64_t rows = x.shape()[0], width = x.shape()[1];
   if (rows == 0 || parts.empty() || parts.size() > kMostParts || x.type() != DType::kBF16 || width % kDepth != 0 || width > 1 << 20 ||
-      !is_aligned(x.data()) || few_rows_attribute(on, cudaDevAttrMaxSharedMemoryPerBlockOptin) < kMostBytes)
+      !is_aligned(x.data()) || attribute_of(on, cudaDevAttrMaxSharedMemoryPerBlockOptin) < kMostBytes)
     return false;
   const DType type = parts[0].weight.type();
   if (!has_kernel(type) || rows > kMostRead) return false;
@@ -411,7 +389,7 @@ void many_rows(const Backend& on, std::span<const LinearPart> parts, ConstView x
                     .out_bf16 = part.out.type() == DType::kBF16};
     if (!is_gated || i == 0) job.tiles += job.parts[i].tiles;
   }
-  job.blocks = std::min(job.tiles * job.chunks, few_rows_attribute(on, cudaDevAttrMultiProcessorCount));
+  job.blocks = std::min(job.tiles * job.chunks, processors(on));
   const int longest = (job.tiles * job.chunks + job.blocks - 1) / job.blocks;
   job.slots = (longest + job.chunks - 2) / job.chunks + 1;
   for (std::int64_t first = 0; first < x.shape()[0]; first += kRows) {

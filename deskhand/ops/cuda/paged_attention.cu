@@ -286,12 +286,6 @@ __global__ void __launch_bounds__(kTileThreads)
   }
 }
 
-int processors(const Backend& on) {
-  int count = 0;
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, on.cuda->handles().number));
-  return count;
-}
-
 // Rows of sequences that bring few of them; blocks of the others where tiles are wanted.
 struct RowList {
   const std::int32_t* at;

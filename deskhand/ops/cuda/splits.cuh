@@ -52,15 +52,8 @@ struct Row {
 
 // The sequence of a row: the last that begins at or before it and is not empty.
 __device__ inline Row row_of(const Tables& at, int row) {
-  int low = 0, high = at.sequences - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (at.bounds[middle] <= row)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return {low, at.lengths[low] - (at.bounds[low + 1] - row)};
+  const int sequence = last_begun(at.bounds, at.sequences, row);
+  return {sequence, at.lengths[sequence] - (at.bounds[sequence + 1] - row)};
 }
 
 // Where a token's keys begin, in tokens.
@@ -274,16 +267,12 @@ __global__ void __launch_bounds__(kSplitThreads)
     for (int i = 0; i < 8; ++i) sums[warp][h][lane * 8 + i] = sum[h][i];
   }
   __syncthreads();
-  const auto of_warps = [&](int h, int d) {
-    Share share{best[0][h], totals[0][h], sums[0][h][d]};
-#pragma unroll
-    for (int w = 1; w < kSplitWarps; ++w) share = joined(share, {best[w][h], totals[w][h], sums[w][h][d]});
-    return share;
-  };
   const std::int64_t to = (std::int64_t{number} * shape.heads + head_of_item) * kWidth;
   for (int i = threadIdx.x; i < heads * kWidth; i += kSplitThreads) {
     const int h = i / kWidth, d = i % kWidth;
-    const Share share = of_warps(h, d);
+    Share share{best[0][h], totals[0][h], sums[0][h][d]};
+#pragma unroll
+    for (int w = 1; w < kSplitWarps; ++w) share = joined(share, {best[w][h], totals[w][h], sums[w][h][d]});
     if (splits.count == 1) {
       out[to + i] = narrowed<T>(share.sum / share.total);
       continue;

@@ -55,16 +55,7 @@ void lay_tiles(View to, ConstView from) {
   DESKHAND_ASSERT(to.device() == Device::kCuda && from.device() == Device::kCuda && to.shape() == from.shape() && can_be_tiled(from),
                   "whole tiles in the GPU's memory");
   if (from.shape()[0] == 0) return;
-  switch (to.type()) {
-    case DType::kTiledQ4_0:
-      return start<DType::kTiledQ4_0>(to, from);
-    case DType::kTiledQ8_0:
-      return start<DType::kTiledQ8_0>(to, from);
-    case DType::kTiledQ4_K:
-      return start<DType::kTiledQ4_K>(to, from);
-    default:
-      DESKHAND_ASSERT(false, "a type of tiles");
-  }
+  with_one_of<DType::kTiledQ4_0, DType::kTiledQ8_0, DType::kTiledQ4_K>(to.type(), [&](auto type) { start<type()>(to, from); });
 }
 
 }  // namespace deskhand::cuda

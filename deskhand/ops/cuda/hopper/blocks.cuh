@@ -143,18 +143,9 @@ void with_width(std::int64_t width, const Work& work) {
   work.template operator()<128>();
 }
 
-inline int multiprocessors(const Backend& on) {
-  static const int count = [&] {
-    int found = 0;
-    check(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, on.cuda->handles().number));
-    return found;
-  }();
-  return count;
-}
-
-// A block of the grid for each multiprocessor, or for each item where there are fewer.
+// A block of the grid for each processor, or for each item where there are fewer.
 inline dim3 grid_of(const Backend& on, const Heads& at) {
-  return dim3(static_cast<unsigned>(std::min<std::int64_t>(multiprocessors(on), std::int64_t{at.blocks} * at.heads)));
+  return dim3(static_cast<unsigned>(std::min<std::int64_t>(processors(on), std::int64_t{at.blocks} * at.heads)));
 }
 
 inline Heads heads_of(std::size_t blocks, const Shape& q, const Shape& k, const AttentionOptions& options) {
