@@ -16,20 +16,6 @@ void check(const Backend& on, ConstView out, ConstView low, ConstView x, const L
   DESKHAND_ASSERT((low.shape() == Shape{tokens, rank}), "(N, R) of low");
 }
 
-View heads_of(View out, std::int64_t head_width) {
-  return out.reshaped({out.shape()[0], out.shape()[1] / head_width, head_width});
-}
-
-void check_turn(View out, std::int64_t head_width, const Turn& turn) {
-  if (head_width == 0) return;
-  DESKHAND_ASSERT(out.shape()[1] % head_width == 0 && static_cast<std::int64_t>(turn.positions.size()) == out.shape()[0],
-                  "(N, H D) of out, a position a token");
-  DESKHAND_ASSERT(turn.table.cosine.shape() == turn.table.sine.shape() && turn.table.cosine.shape().last() == head_width / 2,
-                  "(P, D/2) of cosine and sine");
-  for (const auto position : turn.positions)
-    DESKHAND_ASSERT(position >= 0 && position < turn.table.cosine.shape()[0], "a position inside the table");
-}
-
 bool fits(const View& gradient, const ConstView& value) {
   return gradient.empty() || (gradient.type() == value.type() && gradient.shape() == value.shape());
 }
@@ -60,7 +46,7 @@ void lora(const Backend& on, std::span<const LoraPart> parts, ConstView x, const
   if (parts.empty() || parts[0].out.shape()[0] == 0) return;
   for (const LoraPart& part : parts) {
     if (!part.weights.a.empty()) check(on, part.out, part.low, x, part.weights);
-    check_turn(part.out, part.head_width, turn);
+    if (part.head_width > 0) check_turn(heads_of(part.out, part.head_width), turn.positions, turn.table);
   }
   if constexpr (kCudaBuilt)
     if (on.kind == Backend::Kind::kCuda) return cuda::lora(on, parts, x, turn);

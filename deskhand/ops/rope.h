@@ -21,6 +21,11 @@ struct Turn {
   RopeTable table;
 };
 
+// Asserts a position a token of x (N, H, D), all of them in a table of such heads.
+void check_turn(ConstView x, std::span<const std::int32_t> positions, const RopeTable& table);
+// (N, H, D) of a matrix (N, H D).
+View heads_of(View matrix, std::int64_t head_width);
+
 namespace reference {
 void rope(View x, std::span<const std::int32_t> positions, const RopeTable& table, bool inverse);
 }

@@ -104,10 +104,6 @@ void pull_low(const Backend& on, View d_a, View d_x, ConstView d_low, ConstView 
   if (drops) cuda::dropout(on, d_x, d_in, weights.dropout, Into::kAdd);
 }
 
-View heads_of(View out, std::int64_t head_width) {
-  return out.reshaped({out.shape()[0], out.shape()[1] / head_width, head_width});
-}
-
 }  // namespace
 
 void lora(const Backend& on, View out, View low, ConstView x, const LoraWeights& weights) {
