@@ -7,6 +7,7 @@
 #include "deskhand/ops/copy.h"
 #include "deskhand/ops/embed.h"
 #include "deskhand/ops/fp8.h"
+#include "deskhand/ops/fused.h"
 #include "deskhand/ops/gather.h"
 #include "deskhand/ops/linear.h"
 #include "deskhand/ops/rms_norm.h"
@@ -267,16 +268,21 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   apply_layers(on, std::array{call(kAttentionOut, act.middle, x)}, in);
 
   in = norm(on, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), is_adapted(kGate, kUp));
-  apply_layers(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, in);
-  if (stretch == Stretch::kAllButDown && !is_adapted(kDown)) return;
   const View gate = rows_of(act.gate), up = rows_of(act.up);
+  const bool ends = stretch == Stretch::kAllButDown && !is_adapted(kDown);
+  const bool are_bare = !limits_.fp8 && !is_adapted(kGate, kUp) && linears[kGate].bias.empty() && linears[kUp].bias.empty();
+  if (are_bare && !ends)
+    linear_swiglu(on, {rows_of(product_), gate, up, linears[kGate].weight, linears[kUp].weight}, in.plain);
+  else
+    apply_layers(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, in);
+  if (ends) return;
   if (limits_.fp8) {
     const Fp8Rows narrow = narrow_.rows(rows_, config_.feed_forward);
     in = {.plain = is_adapted(kDown) ? rows_of(product_) : View(), .narrow = narrow};
     swiglu_fp8(on, narrow, is_adapted(kDown) ? rows_of(product_) : View(), gate, up);
   } else {
     in = {.plain = rows_of(product_), .narrow = {}};
-    swiglu(on, rows_of(product_), gate, up);
+    if (!are_bare) swiglu(on, rows_of(product_), gate, up);
   }
   apply_layers(on, std::array{call(kDown, inputs_[number + 1], middle)}, in);
 }
@@ -342,13 +348,15 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
   in = {x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_), config_.norm_epsilon, normed};
   if (!gradients.q.weight.empty() || !gradients.k.weight.empty() || !gradients.v.weight.empty()) in = made(in);
   const View to = to_input || !gradients.attention_norm.empty() ? d_normed : View();
-  pull_narrow(to, layer.turned.qkv, rows_of(d_q_), rows_of(d_k_), rows_of(d_v_));
-  pull(kQ, gradients.q, to, Into::kOverwrite, rows_of(d_q_), in.x);
-  pull(kK, gradients.k, to, Into::kAdd, rows_of(d_k_), in.x);
-  pull(kV, gradients.v, to, Into::kAdd, rows_of(d_v_), in.x);
-  lora_backward(
-      on, std::array{slope(kQ, gradients.q, rows_of(d_q_)), slope(kK, gradients.k, rows_of(d_k_)), slope(kV, gradients.v, rows_of(d_v_))},
-      to, in);
+  const View d_q = rows_of(d_q_), d_k = rows_of(d_k_), d_v = rows_of(d_v_);
+  pull_narrow(to, layer.turned.qkv, d_q, d_k, d_v);
+  if (!limits_.fp8 && !to.empty())
+    linear_backward_input(on, to,
+                          std::array{LinearSlope{d_q, layer.q.weight}, LinearSlope{d_k, layer.k.weight}, LinearSlope{d_v, layer.v.weight}});
+  pull(kQ, gradients.q, {}, Into::kOverwrite, d_q, in.x);
+  pull(kK, gradients.k, {}, Into::kOverwrite, d_k, in.x);
+  pull(kV, gradients.v, {}, Into::kOverwrite, d_v, in.x);
+  lora_backward(on, std::array{slope(kQ, gradients.q, d_q), slope(kK, gradients.k, d_k), slope(kV, gradients.v, d_v)}, to, in);
   // Where activations are computed again the layer below does that first.
   if (!to.empty())
     norm_backward(on, gradients.attention_norm, x, layer.attention_norm, act.attention_rstd.view().rows(0, rows_),

@@ -30,4 +30,22 @@ void linear_add(const Backend& on, View x, ConstView in, ConstView weight, View 
   add(on, x, x, room);
 }
 
+void linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x) {
+  DESKHAND_ASSERT(to.gate_weight.shape() == to.up_weight.shape() && to.out.shape() == to.gate.shape() && to.out.shape() == to.up.shape(),
+                  "(F, I) of gate and up, (N, F) of what they make");
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda && cuda::linear_swiglu(on, to, x)) return;
+  const LinearPart parts[] = {{to.gate, to.gate_weight, {}}, {to.up, to.up_weight, {}}};
+  linear(on, parts, x);
+  swiglu(on, to.out, to.gate, to.up);
+}
+
+void linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts) {
+  DESKHAND_ASSERT(!parts.empty(), "a layer");
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda && cuda::linear_backward_input(on, d_x, parts)) return;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    linear_backward_input(on, d_x, parts[i].d_out, parts[i].weight, i > 0 ? Into::kAdd : Into::kOverwrite);
+}
+
 }  // namespace deskhand

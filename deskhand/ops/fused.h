@@ -19,10 +19,24 @@ void norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, con
 // x (N, O) += in (N, I) weight^T. `room` (N, O): for the product.
 void linear_add(const Backend& on, View x, ConstView in, ConstView weight, View room);
 
+// gate, up (N, F) = x (N, I) weight^T each, and out (N, F) = swiglu of them.
+struct GatedLinear {
+  View out, gate, up;
+  ConstView gate_weight, up_weight;  // (F, I)
+};
+void linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x);
+// What layers of one input owe to it: d_x (N, I) = the sum of d_out (N, O) weight (O, I), overwritten.
+struct LinearSlope {
+  ConstView d_out, weight;
+};
+void linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts);
+
 namespace cuda {  // false: not done, the composed form is as good
 bool norm_linear(const Backend& on, std::span<const LinearPart> parts, const NormedInput& in);
 bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, const NormedInput& in);
 bool linear_add(const Backend& on, View x, ConstView in, ConstView weight);
+bool linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x);
+bool linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts);
 }  // namespace cuda
 
 }  // namespace deskhand

@@ -2,6 +2,8 @@
 // off by half a bf16 step, 2^-9 of its size: kStep leaves room for the sums before it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -9,6 +11,8 @@
 #include "deskhand/ops/add.h"
 #include "deskhand/ops/attention.h"
 #include "deskhand/ops/cuda/few_rows.h"
+#include "deskhand/ops/cuda/hopper/product.h"
+#include "deskhand/ops/cuda/multiply.h"
 #include "deskhand/ops/cuda/testing.h"
 #include "deskhand/ops/dequantize.h"
 #include "deskhand/ops/dropout.h"
@@ -53,6 +57,28 @@ void check_close(Gpu& gpu, const Tensor& found_there, const Tensor& wanted, doub
 
 Tensor poison(Gpu& gpu, Shape shape) {
   return gpu.up(as_bf16(random_tensor(shape, 99, 1e6f)));
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return std::ranges::equal(a.view().raw(), b.view().raw());
+}
+
+// a b by cuBLASLt, not rounded; b may lie turned.
+Tensor product_in_f32(Gpu& gpu, const Twin& a, const Twin& b, bool turned) {
+  const std::int64_t depth = a.here.shape()[1], columns = b.here.shape()[turned ? 0 : 1];
+  Tensor made = gpu.up(Tensor(DType::kF32, {a.here.shape()[0], columns}));
+  cuda::multiply(gpu.on, {.rows = a.here.shape()[0],
+                          .columns = columns,
+                          .depth = depth,
+                          .a = a.there.view().data(),
+                          .a_step = depth,
+                          .b = b.there.view().data(),
+                          .b_step = b.here.shape()[1],
+                          .b_turned = turned,
+                          .c = made.view().data(),
+                          .c_step = columns,
+                          .type = cuda::Product::Type::kBF16});
+  return gpu.context.to_host(made);
 }
 
 }  // namespace
@@ -194,6 +220,91 @@ TEST_CASE("in bf16 linear and its backward agree with the reference for every ty
       CHECK(at->difference(d_weight_there, d_weight) < 1e-5);
       CHECK(at->difference(d_bias_there, d_bias) < 1e-5);
     }
+}
+
+TEST_CASE("in bf16 Hopper's own sums of products agree with the reference for any rows, and do not change from run to run") {
+  const auto at = gpu();
+  if (!at || at->context.card().capability_major != 9) return;
+  struct Sides {
+    std::int64_t rows, columns, depth;
+  };
+  // The last has more tiles than a card has processors.
+  for (const auto& [rows, columns, depth] : {Sides{1, 64, 64}, {129, 320, 448}, {700, 1088, 72}, {4300, 1088, 128}}) {
+    INFO(rows, " rows, ", columns, " columns, depth ", depth);
+    constexpr std::int64_t kRank = 16;  // less than a stage's depth
+    Twin x(*at, {rows, depth}, 1), weight(*at, {depth, columns}, 2), low(*at, {rows, kRank}, 4), pair(*at, {kRank, columns}, 5);
+    const auto product = [&](const Twin& a, const Twin& b) {
+      Tensor made(DType::kF32, {rows, columns});
+      if (rows <= 1000)  // of more the reference would take seconds
+        linear_backward_input(plain(), made, a.here, b.here);
+      else
+        made = product_in_f32(*at, a, b, false);
+      return made;
+    };
+    const Tensor wanted = product(x, weight);
+    Tensor two(DType::kF32, {rows, columns}), found = poison(*at, {rows, columns});
+    add(plain(), two, wanted, product(low, pair));
+    const cuda::HopperFactors factors[] = {{depth, x.there.view().data(), depth, weight.there.view().data(), columns},
+                                           {kRank, low.there.view().data(), kRank, pair.there.view().data(), columns}};
+    cuda::HopperProduct own{
+        .rows = rows, .columns = columns, .factors = std::span(factors, 1), .c = found.view().data(), .c_step = columns};
+    cuda::multiply_hopper(at->on, own);
+    check_close(*at, found, wanted, 1e-5);
+    own.factors = factors;
+    cuda::multiply_hopper(at->on, own);
+    check_close(*at, found, two, 1e-5);
+    const Tensor once = at->context.to_host(found);
+    found = poison(*at, {rows, columns});
+    own.c = found.view().data();
+    cuda::multiply_hopper(at->on, own);
+    CHECK(same_bits(at->context.to_host(found), once));
+  }
+}
+
+TEST_CASE("in bf16 Hopper's own gate and up agree with cuBLASLt's, and end in what SwiGLU makes of them, to the bit") {
+  const auto at = gpu();
+  if (!at || at->context.card().capability_major != 9) return;
+  constexpr std::int64_t kDepth = 128;
+  for (const std::int64_t rows : {1, 300, 5000})
+    for (const std::int64_t columns : {64, 1088}) {
+      const Shape shape{rows, columns};
+      INFO(shape.text());
+      Twin x(*at, {rows, kDepth}, 1), of_gate(*at, {columns, kDepth}, 2, 0.1f), of_up(*at, {columns, kDepth}, 3, 0.1f);
+      const cuda::HopperFactors factors[] = {{kDepth, x.there.view().data(), kDepth, of_gate.there.view().data(), kDepth},
+                                             {kDepth, x.there.view().data(), kDepth, of_up.there.view().data(), kDepth}};
+      Tensor gate = poison(*at, shape), up = poison(*at, shape), found = poison(*at, shape), wanted = poison(*at, shape);
+      cuda::multiply_hopper(at->on, {.rows = rows,
+                                     .columns = columns,
+                                     .factors = factors,
+                                     .c = found.view().data(),
+                                     .c_step = columns,
+                                     .gated = true,
+                                     .gate = gate.view().data(),
+                                     .up = up.view().data()});
+      check_close(*at, gate, product_in_f32(*at, x, of_gate, true), 1e-5);
+      check_close(*at, up, product_in_f32(*at, x, of_up, true), 1e-5);
+      swiglu(at->on, wanted, gate, up);
+      CHECK(same_bits(at->context.to_host(found), at->context.to_host(wanted)));
+    }
+}
+
+TEST_CASE("in bf16 gate and up with SwiGLU, and what several layers owe to their input, are what the reference makes of them") {
+  const auto at = gpu();
+  if (!at) return;
+  constexpr std::int64_t kNarrow = 40, kOther = 16;
+  const Shape shape{5, 200};
+  Twin x(*at, {shape[0], kNarrow}, 1), of_gate(*at, {shape[1], kNarrow}, 2, 0.1f), of_up(*at, {shape[1], kNarrow}, 3, 0.1f);
+  Tensor out(DType::kF32, shape), gate(DType::kF32, shape), up(DType::kF32, shape);
+  Tensor found = poison(*at, shape), found_gate = poison(*at, shape), found_up = poison(*at, shape);
+  linear_swiglu(plain(), {out, gate, up, of_gate.here, of_up.here}, x.here);
+  linear_swiglu(at->on, {found, found_gate, found_up, of_gate.there, of_up.there}, x.there);
+  check_close(*at, found, out, 2 * kStep);
+  check_close(*at, found_gate, gate, 1e-5);
+  check_close(*at, found_up, up, 1e-5);
+  Twin of_down(*at, {kNarrow, shape[1]}, 6, 0.1f), other(*at, {shape[0], kOther}, 7), of_other(*at, {kOther, shape[1]}, 8, 0.1f);
+  linear_backward_input(plain(), out, std::array{LinearSlope{x.here, of_down.here}, LinearSlope{other.here, of_other.here}});
+  linear_backward_input(at->on, found, std::array{LinearSlope{x.there, of_down.there}, LinearSlope{other.there, of_other.there}});
+  check_close(*at, found, out, kStep);
 }
 
 // k and v, or gate and up: of up to 128 tokens they are one launch where they lie equally far apart.

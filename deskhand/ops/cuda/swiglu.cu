@@ -8,7 +8,11 @@ namespace deskhand::cuda {
 
 void swiglu(const Backend& on, View out, ConstView gate, ConstView up) {
   require_gpu(on, {out, gate, up});
-  with_type(out.type(), [&](auto type) { map<decltype(type)>(on, out.shape().elements(), {out}, {gate, up}, SwigluForward()); });
+  const std::int64_t count = out.shape().elements();
+  if (out.type() == DType::kBF16)
+    map<Bf16>(on, count, {out}, {gate, up}, SwigluToBf16());
+  else
+    map<float>(on, count, {out}, {gate, up}, SwigluForward());
 }
 
 void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out, ConstView gate, ConstView up) {

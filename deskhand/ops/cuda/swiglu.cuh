@@ -1,10 +1,15 @@
-// The gate of one element and its slopes: for map and for what leaves its result in FP8.
+// The gate of one element and its slopes: for map, for what leaves its result in FP8, for products that end in it.
 #pragma once
 
 namespace deskhand::cuda {
 
 struct SwigluForward {  // out; gate, up
   __device__ void operator()(float* out, const float* in) const { out[0] = in[0] / (1 + expf(-in[0])) * in[1]; }
+};
+
+// The same where it is rounded to bf16: to 2^-20 or so of itself, with a third of the instructions.
+struct SwigluToBf16 {
+  __device__ void operator()(float* out, const float* in) const { out[0] = in[0] * __fdividef(1, 1 + __expf(-in[0])) * in[1]; }
 };
 
 struct SwigluBackward {  // d_gate, d_up; d_out, gate, up

@@ -64,6 +64,68 @@ __device__ inline void fetch_tile(void* tile, const CUtensorMap& map, Barrier& b
                : "memory");
 }
 
+// A place in a map of three directions.
+struct MapPlace {
+  int x, y, z;
+};
+// The box that begins there. `to`: the blocks of the cluster (a bit each) that get it, all at this block's addresses of the tile and of the
+// barrier; 0: this block alone.
+__device__ inline void fetch_box(void* tile, const CUtensorMap& map, Barrier& barrier, const MapPlace& from, std::uint16_t to) {
+  if (to == 0)
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];\n" ::"r"(
+                     shared_address(tile)),
+                 "l"(&map), "r"(shared_address(&barrier)), "r"(from.x), "r"(from.y), "r"(from.z)
+                 : "memory");
+  else
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], "
+        "%6;\n" ::"r"(shared_address(tile)),
+        "l"(&map), "r"(shared_address(&barrier)), "r"(from.x), "r"(from.y), "r"(from.z), "h"(to)
+        : "memory");
+}
+// The way back: a box from shared memory, which every writer has published before.
+__device__ inline void store_box(const CUtensorMap& map, const void* tile, const MapPlace& to) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];\ncp.async.bulk.commit_group;\n" ::"l"(&map),
+               "r"(shared_address(tile)), "r"(to.x), "r"(to.y), "r"(to.z)
+               : "memory");
+}
+// Until all but the last kOpen boxes that this thread stored have been read.
+template <int kOpen>
+__device__ void wait_for_stores() {
+  asm volatile("cp.async.bulk.wait_group.read %0;\n" ::"n"(kOpen) : "memory");
+}
+// What this thread wrote to shared memory, the copy engine may read after the next barrier.
+__device__ inline void publish_writes() {
+  asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+}
+// Four 8 x 8 matrices, each row where a lane says: load_matrices (tiles.cuh) the other way.
+__device__ inline void store_matrices(Bf16* to, const Fragment& from) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};\n" ::"r"(shared_address(to)), "r"(from[0]), "r"(from[1]),
+               "r"(from[2]), "r"(from[3])
+               : "memory");
+}
+// All threads of a warpgroup, its number from 1 on.
+__device__ inline void meet(int group) {
+  asm volatile("bar.sync %0, 128;\n" ::"r"(group) : "memory");
+}
+
+// The number of this block in its cluster, and its barrier in another of them.
+__device__ inline int block_of_cluster() {
+  std::uint32_t number;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(number));
+  return static_cast<int>(number);
+}
+__device__ inline void arrive_at(Barrier& barrier, int block) {
+  asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.shared::cluster.b64 _, [there];\n}\n" ::"r"(
+                   shared_address(&barrier)),
+               "r"(block)
+               : "memory");
+}
+// All threads of all blocks of the cluster.
+__device__ inline void meet_cluster() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory");
+}
+
 template <int kRegisters>
 __device__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
@@ -117,6 +179,8 @@ __device__ void hold(std::uint32_t (&registers)[kCount]) {
 #define DESKHAND_SUMS_32(s) DESKHAND_SUMS_8(s, 0), DESKHAND_SUMS_8(s, 8), DESKHAND_SUMS_8(s, 16), DESKHAND_SUMS_8(s, 24)
 #define DESKHAND_SUMS_64(s) \
   DESKHAND_SUMS_32(s), DESKHAND_SUMS_8(s, 32), DESKHAND_SUMS_8(s, 40), DESKHAND_SUMS_8(s, 48), DESKHAND_SUMS_8(s, 56)
+#define DESKHAND_SUMS_128(s) DESKHAND_SUMS_64(s), DESKHAND_SUMS_32_FROM(s, 64), DESKHAND_SUMS_32_FROM(s, 96)
+#define DESKHAND_SUMS_32_FROM(s, i) DESKHAND_SUMS_8(s, i), DESKHAND_SUMS_8(s, i + 8), DESKHAND_SUMS_8(s, i + 16), DESKHAND_SUMS_8(s, i + 24)
 #define DESKHAND_NAMES_32                                                                                                              \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, " \
   "%28, "                                                                                                                              \
@@ -125,6 +189,12 @@ __device__ void hold(std::uint32_t (&registers)[kCount]) {
   DESKHAND_NAMES_32                                                                                                       \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, " \
   "%55, %56, %57, %58, %59, %60, %61, %62, %63"
+
+#define DESKHAND_NAMES_128                                                                                                                 \
+  DESKHAND_NAMES_64                                                                                                                        \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, "   \
+  "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, " \
+  "%114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
 // sum (64 x N, N = 2 kSums) = left (64 x 16) right (16 x N), added to what it was if `adds`. Both factors' depths are their tiles' columns.
 // A thread's sums: 4 to a run of eight columns, as multiply_add's (tiles.cuh); its warp has rows 16 times its number of the warpgroup's.
@@ -141,6 +211,15 @@ __device__ void multiply(float (&sum)[kSums], std::uint64_t left, std::uint64_t 
                  "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
                  : DESKHAND_SUMS_64(sum)
                  : "l"(left), "l"(right), "r"(static_cast<int>(adds)));
+}
+
+// The same of 256 columns; kTurned: the right factor's depth are its tile's rows.
+template <bool kTurned>
+__device__ void multiply_wide(float (&sum)[128], std::uint64_t left, std::uint64_t right, bool adds) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" DESKHAND_NAMES_128
+               "}, %128, %129, p, 1, 1, 0, %131;\n}\n"
+               : DESKHAND_SUMS_128(sum)
+               : "l"(left), "l"(right), "r"(static_cast<int>(adds)), "n"(kTurned ? 1 : 0));
 }
 
 // sum += left right; the left factor in registers, the right one's depth its tile's rows.
@@ -164,6 +243,9 @@ __device__ void multiply_add(float (&sum)[kSums], const std::uint32_t* left, std
 #undef DESKHAND_SUMS_64
 #undef DESKHAND_NAMES_32
 #undef DESKHAND_NAMES_64
+#undef DESKHAND_SUMS_128
+#undef DESKHAND_SUMS_32_FROM
+#undef DESKHAND_NAMES_128
 
 // sum = the rows first.. of `left` (64) times the first 2 kSums rows of `right`, over kWidth columns.
 template <int kWidth, int kLeftRows, int kRightRows, int kSums>
