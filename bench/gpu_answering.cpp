@@ -73,9 +73,7 @@ class Writer {
         cache_({static_cast<std::int32_t>(decoder.config().layers), static_cast<std::int32_t>(decoder.config().kv_heads),
                 static_cast<std::int32_t>(decoder.config().head_width), decoder.device()},
                {.tokens = cache_tokens}, &on_),
-        logits_(DType::kF32, {most, decoder.config().vocabulary}, Device::kCuda),
-        chosen_(DType::kI32, {most}, Device::kCuda),
-        chosen_here_(DType::kI32, {most}) {}
+        logits_(DType::kF32, {most, decoder.config().vocabulary}, Device::kCuda) {}
 
   KvCache::Sequence sequence() { return cache_.sequence(); }
 
@@ -93,10 +91,9 @@ class Writer {
     }
     const auto count = static_cast<std::int64_t>(rows.size());
     decoder_.forward(on_, buffers_, {tokens, positions, bounds, kv, rows}, cache_.layers(), logits_.view().rows(0, count));
-    argmax(on_, chosen_.view().rows(0, count), logits_.view().rows(0, count));
-    on_.cuda->copy(chosen_here_.view().rows(0, count), chosen_.view().rows(0, count));
-    const auto chosen = chosen_here_.view().as<std::int32_t>();
-    return {chosen.begin(), chosen.begin() + count};
+    std::vector<std::int32_t> chosen(rows.size());
+    argmax(on_, chosen, logits_.view().rows(0, count));
+    return chosen;
   }
 
  private:
@@ -104,7 +101,7 @@ class Writer {
   Backend on_;
   DecoderBuffers buffers_;
   KvCache cache_;
-  Tensor logits_, chosen_, chosen_here_;
+  Tensor logits_;
 };
 
 std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed, std::int64_t vocabulary) {

@@ -89,11 +89,8 @@ std::vector<std::int32_t> LogitRows::pick(std::span<const Pick> picks) const {
     places.push_back(i);
   }
   if (rows.empty()) return tokens;
-  constexpr int kBest = 18;  // of scratch, above the decoder's
-  const View best = scratch(*gpu_, kBest, DType::kI32, {static_cast<std::int64_t>(rows.size())});
-  argmax(*gpu_, best, rows_, rows, masks);
   std::vector<std::int32_t> found(rows.size());
-  gpu_->cuda->download(std::as_writable_bytes(std::span(found)), best.data());
+  argmax(*gpu_, found, rows_, rows, masks);
   for (std::size_t k = 0; k < rows.size(); ++k) {
     if (found[k] == Argmax::kNaN)
       throw Error(ExitCode::kBadInput, "a logit of the model is not a number: its weights are damaged or overflow");

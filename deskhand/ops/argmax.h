@@ -1,6 +1,6 @@
-// out (K) i32 = the column of the largest of each of `rows` of x (N, V) f32, the first of equals. A row may name one of the masks, each a
-// bit a column from the lowest on, whole words: then only those columns are looked at. kNone where that leaves nothing, kNaN where it
-// leaves one that is no number.
+// found (K), on the host = the column of the largest of each of `rows` of x (N, V) f32, the first of equals. A row may name one of the
+// masks, each a bit a column from the lowest on, whole words: then only those columns are looked at. kNone where that leaves nothing, kNaN
+// where it leaves one that is no number.
 #pragma once
 #include "deskhand/ops/backend.h"
 
@@ -12,11 +12,13 @@ struct Argmax {
   std::int32_t mask = -1;  // which of them; below 0: none, all columns
 };
 
-void argmax(const Backend& on, View out, ConstView x, std::span<const Argmax> rows, std::span<const std::uint64_t> masks = {});
-void argmax(const Backend& on, View out, ConstView x);  // of all rows, all columns
+void argmax(const Backend& on, std::span<std::int32_t> found, ConstView x, std::span<const Argmax> rows,
+            std::span<const std::uint64_t> masks = {});
+void argmax(const Backend& on, std::span<std::int32_t> found, ConstView x);  // of all rows, all columns
 
 namespace cuda {
-void argmax(const Backend& on, View out, ConstView x, std::span<const Argmax> rows, std::span<const std::uint64_t> masks);
+void argmax(const Backend& on, std::span<std::int32_t> found, ConstView x, std::span<const Argmax> rows,
+            std::span<const std::uint64_t> masks);
 }
 
 }  // namespace deskhand

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "deskhand/ops/argmax.h"
@@ -462,6 +463,72 @@ TEST_CASE("recorded steps of a few tokens are what their ops are one by one, to 
     }
 }
 
+TEST_CASE("recorded steps follow what they are given, whether or not somebody waits or does something else between them") {
+  const auto at = gpu();
+  if (!at) return;
+  constexpr std::int64_t kWidth = 256, kVocabulary = 40, kHeads = 4, kGroups = 2, kHeadWidth = 64, kPages = 128;
+  constexpr std::int32_t kSteps = 12, kPageTokens = 16;
+  const auto up = [&](Shape shape, unsigned seed, float scale = 1) { return at->up(as_bf16(random_tensor(shape, seed, scale))); };
+  const auto weights = [&](std::int64_t heads, unsigned seed) { return up({heads * kHeadWidth, kWidth}, seed, 0.05f); };
+  const Tensor table = up({kVocabulary, kWidth}, 1), weight_q = weights(kHeads, 2), weight_k = weights(kGroups, 3),
+               weight_v = weights(kGroups, 4), norm = at->up(random_tensor({kWidth}, 5)),
+               cosine = at->up(random_tensor({400, kHeadWidth / 2}, 6)), sine = at->up(random_tensor({400, kHeadWidth / 2}, 7)),
+               pages_before = at->up(as(DType::kF16, random_tensor({kPages, kPageTokens, kGroups, kHeadWidth}, 8)));
+  const std::vector<std::int32_t> others{5, 6, 7, 8};
+  for (const std::int32_t count : {1, 3, 100}) {  // sequences; what 100 are given is more than a thread block fetches at once
+    const auto rows = static_cast<std::int64_t>(count);
+    std::vector<std::int32_t> bounds(static_cast<std::size_t>(count) + 1);
+    std::iota(bounds.begin(), bounds.end(), 0);
+    Tensor x = up({rows, kWidth}, 8), normed = up({rows, kWidth}, 9), q = up({rows, kHeads, kHeadWidth}, 10),
+           k = up({rows, kGroups, kHeadWidth}, 11), v = up({rows, kGroups, kHeadWidth}, 12), out = up({rows, kHeads, kHeadWidth}, 13),
+           aside = up({4, kWidth}, 14);
+    const auto results = [&](const std::function<void(const PassInputs&, const std::function<void()>&)>& run, bool waits) {
+      Tensor keys = pages_before.copy(), values = pages_before.copy(),
+             left(DType::kBF16, {kSteps, rows * kHeads * kHeadWidth + 4 * kWidth}, Device::kCuda);
+      for (std::int32_t step = 0; step < kSteps; ++step) {
+        std::vector<std::int32_t> tokens, positions;
+        std::vector<std::vector<std::int32_t>> pages;
+        std::vector<KvSequence> sequences;
+        for (std::int32_t i = 0; i < count; ++i) {
+          const bool is_long = count <= 3;
+          const std::int32_t length = is_long ? 30 + step * (5 + 13 * i) : 1 + step % 3;
+          tokens.push_back((step * 7 + i * 3) % static_cast<std::int32_t>(kVocabulary));
+          positions.push_back(length - 1);
+          auto& of_one = pages.emplace_back();
+          for (std::int32_t page = 0; page * kPageTokens < length; ++page)
+            of_one.push_back(is_long ? page * 3 + i + step / 5 : (i + step) % static_cast<std::int32_t>(kPages));
+        }
+        for (std::size_t i = 0; i < pages.size(); ++i) sequences.push_back({pages[i], positions[i] + 1});
+        run({tokens, positions, sequences, bounds}, [&] {
+          embed(at->on, x, tokens, table);
+          const LinearPart qkv[] = {{q.view().reshaped({rows, kHeads * kHeadWidth}), weight_q, {}},
+                                    {k.view().reshaped({rows, kGroups * kHeadWidth}), weight_k, {}},
+                                    {v.view().reshaped({rows, kGroups * kHeadWidth}), weight_v, {}}};
+          norm_linear(at->on, qkv, {x, norm, 1e-5f, normed});
+          rope_and_attend(at->on, out, q, k, v, positions, {cosine, sine, RopePairs::kHalves}, {keys, values}, sequences, bounds, 0.1f);
+        });
+        if (step % 3 == 0) embed(at->on, aside, others, table);  // other tokens in their slot, the same each time
+        if (waits) at->context.synchronise();
+        const View line = left.view().rows(step, 1).reshaped({rows * kHeads + 4 * kWidth / kHeadWidth, kHeadWidth});
+        at->context.copy(line.rows(0, rows * kHeads), out);
+        at->context.copy(line.rows(rows * kHeads, 4 * kWidth / kHeadWidth), aside);
+      }
+      return at->context.to_host(left);
+    };
+    const auto bits = [](const Tensor& tensor) { return tensor.view().as<std::uint16_t>(); };
+    const Tensor wanted = results([](const PassInputs&, const std::function<void()>& pass) { pass(); }, false);
+    INFO("sequences ", count);
+    for (const bool waits : {false, true}) {
+      RepeatedPasses passes;
+      const Tensor found =
+          results([&](const PassInputs& inputs, const std::function<void()>& pass) { passes.run(at->on, inputs, {1}, pass); }, waits);
+      CHECK(std::ranges::equal(bits(wanted), bits(found)));
+    }
+    const auto step_of = [&](std::size_t step) { return bits(wanted).subspan(step * bits(wanted).size() / kSteps, 64); };
+    for (std::size_t step = 1; step < kSteps; ++step) CHECK(!std::ranges::equal(step_of(step), step_of(step - 1)));
+  }
+}
+
 TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the reference on the GPU") {
   const auto at = gpu();
   if (!at) return;
@@ -486,12 +553,11 @@ TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the ref
   rows.floats()[4099 + 7] = rows.floats()[4099 + 4000] = 100;  // the first of equals
   rows.floats()[2 * 4099 + 4098] = 100;
   rows.floats()[3 * 4099] = 100;
-  Tensor best(DType::kI32, {5}), best_there(DType::kI32, {5}, Device::kCuda);
+  std::vector<std::int32_t> best(5), found(5);
   argmax(plain(), best, rows);
-  argmax(at->on, best_there, at->up(rows));
-  const Tensor back = at->context.to_host(best_there);
-  for (std::size_t i = 0; i < 5; ++i) CHECK(back.view().as<std::int32_t>()[i] == best.view().as<std::int32_t>()[i]);
-  CHECK(best.view().as<std::int32_t>()[1] == 7);
+  argmax(at->on, found, at->up(rows));
+  CHECK(found == best);
+  CHECK(best[1] == 7);
 
   std::vector<std::uint64_t> allowed(65);
   allowed[62] = ~std::uint64_t{0};  // columns 3968 to 4031
@@ -502,11 +568,10 @@ TEST_CASE("layer_norm and mean_pool_unit of bf16, and argmax, agree with the ref
     std::vector<Argmax> under;
     for (std::int32_t row = 0; row < 5; ++row) under.push_back({row, 0});
     argmax(plain(), best, rows, under, allowed);
-    argmax(at->on, best_there, rows_there, under, allowed);
-    const Tensor found = at->context.to_host(best_there);
-    for (std::size_t i = 0; i < 5; ++i) CHECK(found.view().as<std::int32_t>()[i] == best.view().as<std::int32_t>()[i]);
-    CHECK(best.view().as<std::int32_t>()[1] == (none ? Argmax::kNone : 4000));
-    CHECK(best.view().as<std::int32_t>()[4] == (none ? Argmax::kNone : Argmax::kNaN));
+    argmax(at->on, found, rows_there, under, allowed);
+    CHECK(found == best);
+    CHECK(best[1] == (none ? Argmax::kNone : 4000));
+    CHECK(best[4] == (none ? Argmax::kNone : Argmax::kNaN));
   }
 }
 
@@ -540,11 +605,16 @@ TEST_CASE("what rows of logits are asked for on the GPU agrees with the referenc
       CHECK(std::abs(log_sum_exp(at->on, there.view().rows(6, 1), allowed) - log_sum_exp(plain(), x.view().rows(6, 1), allowed)) < 2e-6);
     }
     CHECK(std::isinf(log_sum_exp(at->on, there.view().rows(6, 1), std::vector<std::uint64_t>(words))));
-    Tensor best(DType::kI32, {40}), best_there(DType::kI32, {40}, Device::kCuda);
+    std::vector<std::int32_t> best(40), best_there(40);
     argmax(plain(), best, x, rows, masks);
     argmax(at->on, best_there, there, rows, masks);
-    const Tensor back = at->context.to_host(best_there);
-    for (std::size_t k = 0; k < 40; ++k) CHECK(back.view().as<std::int32_t>()[k] == best.view().as<std::int32_t>()[k]);
+    CHECK(best_there == best);
+    std::vector<Argmax> many;  // more rows than a row has parts, then a part each
+    for (std::int32_t k = 0; k < 700; ++k) many.push_back({k % 7, k % 4 - 1});
+    std::vector<std::int32_t> best_of_many(700), of_many_there(700);
+    argmax(plain(), best_of_many, x, many, masks);
+    argmax(at->on, of_many_there, there, many, masks);
+    CHECK(of_many_there == best_of_many);
 
     x.floats()[static_cast<std::size_t>(2 * width + width / 2)] = std::nanf("");
     log_probabilities(at->on, found, at->up(x), wanted);

@@ -3,6 +3,7 @@
 #include "deskhand/ops/dequantize.h"
 
 #include "deskhand/ops/cuda/dequantize.cuh"
+#include "deskhand/ops/cuda/overlap.cuh"
 #include "deskhand/ops/cuda/tiled.cuh"
 
 namespace deskhand::cuda {
@@ -10,10 +11,17 @@ namespace {
 
 constexpr int kPacks = 32, kRows = 8;  // of a thread block
 
+// A step's first rows: what multiplies them begins meanwhile, but not before what the step is given is there, for others read it early.
+__device__ inline void begin_rows() {
+  wait_for_previous();
+  let_next_begin();
+}
+
 // width: a multiple of 8. Row i of out: row index[i] of what begins at `from`, or row i.
 template <DType type, class T>
 __global__ void __launch_bounds__(kPacks* kRows)
     widen_kernel(T* out, Bytes from, const std::int32_t* index, std::int64_t rows, std::int64_t width, std::int64_t step) {
+  begin_rows();
   const std::int64_t row = std::int64_t{blockIdx.x} * kRows + threadIdx.y, column = (blockIdx.y * kPacks + threadIdx.x) * kEight;
   if (row >= rows || column >= width) return;
   float weights[kEight];
@@ -34,8 +42,7 @@ void widen_type(const Backend& on, T* out, ConstView in, std::int64_t rows, cons
     DESKHAND_ASSERT(is_aligned(out) && (kBlockBytes<type> % kAlign != 0 || reinterpret_cast<std::uintptr_t>(from) % kAlign == 0),
                     "blocks where a tensor's are");
     const dim3 blocks(blocks_for(rows, kRows), blocks_for(width, kPacks * kEight));
-    widen_kernel<type><<<blocks, dim3(kPacks, kRows), 0, stream(on)>>>(out, from, index, rows, width, step);
-    return check_launch();
+    return start_overlapping(on, &widen_kernel<type, T>, blocks, dim3(kPacks, kRows), 0, out, from, index, rows, width, step);
   }
   if constexpr (kIsPlain)
     for_each(on, rows * width, [out, from, index, width, step] __device__(std::int64_t at) {
@@ -84,6 +91,7 @@ __global__ void __launch_bounds__(kPacks* kRows) widen_tiles_kernel(T* out, cons
 template <DType type, class T>
 __global__ void __launch_bounds__(kPacks* kRows)
     widen_tiled_rows_kernel(T* out, const uint4* from, const std::int32_t* index, std::int64_t rows, std::int64_t width) {
+  begin_rows();
   const std::int64_t to = std::int64_t{blockIdx.x} * kRows + threadIdx.y, span = blockIdx.y;
   if (to >= rows) return;
   const int row = index[to], in_tile = static_cast<int>(row % kTiledRows), of_span = threadIdx.x / 4, t = threadIdx.x % 4;
@@ -110,8 +118,7 @@ void widen_tiles(const Backend& on, T* out, ConstView in, std::int64_t rows, con
   const auto* const from = pointer<uint4>(in);
   if (index) {
     const dim3 blocks(blocks_for(rows, kRows), static_cast<unsigned>(width / kTiledWidth));
-    widen_tiled_rows_kernel<type><<<blocks, dim3(kPacks, kRows), 0, stream(on)>>>(out, from, index, rows, width);
-    return check_launch();
+    return start_overlapping(on, &widen_tiled_rows_kernel<type, T>, blocks, dim3(kPacks, kRows), 0, out, from, index, rows, width);
   }
   DESKHAND_ASSERT(rows % kTiledRows == 0, "whole tiles");
   const std::int64_t count = row_bytes(type, width) * rows / kTileBytes<type> * 2;

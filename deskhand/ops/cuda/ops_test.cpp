@@ -65,6 +65,26 @@ TEST_CASE("tensors of the GPU are born zeroed, are copied by name, and what is t
   CHECK_THROWS_AS(add(at->on, View(at->up(host)), host, host), AssertionError);  // tensors of the host
 }
 
+TEST_CASE("the host's memory that kernels read stays where it is until more is asked for, and nobody waits for what no kernel writes") {
+  const auto at = gpu();
+  if (!at) return;
+  constexpr int kSlot = 7;
+  CudaContext& context = at->context;
+  auto* const first = context.pinned<std::int32_t>(kSlot, 10);
+  first[9] = 5;
+  context.synchronise();
+  CHECK(context.pinned<std::int32_t>(kSlot, 4) == first);
+  CHECK(first[9] == 5);
+  auto* const more = context.pinned<std::int32_t>(kSlot, 1 << 20);
+  more[(1 << 20) - 1] = 6;
+  CHECK_THROWS_WITH(context.pinned(kSlot, 1ll << 50), doctest::Contains("the host has no"));
+  CHECK(context.pinned<std::int32_t>(kSlot, 1) != nullptr);  // and nothing is broken by it
+  int looks = 0;
+  context.await([&] { return ++looks == 3; });
+  CHECK(looks == 3);
+  CHECK_THROWS_AS(context.await([] { return false; }), AssertionError);
+}
+
 TEST_CASE("add, swiglu, gelu and log_softmax agree with the reference on the GPU") {
   const auto at = gpu();
   if (!at) return;

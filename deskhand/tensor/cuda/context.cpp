@@ -35,6 +35,12 @@ bool is_recorded(cudaStream_t stream) {
   return status != cudaStreamCaptureStatusNone;
 }
 
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 std::size_t in_whole_units(std::size_t bytes) {
   constexpr std::size_t kUnit = 16;
   return std::max<std::size_t>((bytes + kUnit - 1) / kUnit, 1) * kUnit;
@@ -69,6 +75,10 @@ void check(cublasStatus_t status, std::source_location at) {
 
 void GpuMemory::Free::operator()(std::byte* data) const noexcept {
   cudaFree(data);
+}
+
+void PinnedMemory::Free::operator()(std::byte* data) const noexcept {
+  cudaFreeHost(data);
 }
 
 std::byte* allocate_on_gpu(std::size_t bytes, std::string_view what) {
@@ -123,6 +133,7 @@ const CudaDevice& CudaContext::card() const {
 
 void CudaContext::synchronise() {
   check(cudaStreamSynchronize(handles_->stream.get()));
+  for (PinnedMemory& one : handles_->pinned) one.is_in_use = false;
 }
 
 void CudaContext::copy(View to, ConstView from) {
@@ -149,6 +160,14 @@ std::byte* CudaContext::scratch(int slot, std::int64_t bytes) {
 }
 
 std::byte* CudaContext::upload(int slot, std::span<const std::byte> values) {
+  if (GatheredUploads* const to = handles_->gathered) {
+    std::byte* const at = scratch(slot, static_cast<std::int64_t>(values.size()));
+    to->values.insert(to->values.end(), values.begin(), values.end());
+    to->values.resize(to->values.size() + -values.size() % GatheredUploads::kUnit);
+    to->slots.push_back({at, static_cast<std::int64_t>(to->values.size() / GatheredUploads::kUnit)});
+    handles_->uploaded[slot].assign(values.begin(), values.end());
+    return at;
+  }
   if (const auto held = handles_->uploaded.find(slot);
       held != handles_->uploaded.end() && std::equal(held->second.begin(), held->second.end(), values.begin(), values.end()))
     return handles_->slots[static_cast<std::size_t>(slot)].data.get();
@@ -158,6 +177,46 @@ std::byte* CudaContext::upload(int slot, std::span<const std::byte> values) {
   if (!values.empty()) check(cudaMemcpyAsync(to, values.data(), values.size(), cudaMemcpyHostToDevice, handles_->stream.get()));
   handles_->uploaded[slot].assign(values.begin(), values.end());
   return to;
+}
+
+std::byte* CudaContext::pinned(int slot, std::int64_t bytes) {
+  const auto index = static_cast<std::size_t>(slot);
+  if (index >= handles_->pinned.size()) handles_->pinned.resize(index + 1);
+  PinnedMemory& at = handles_->pinned[index];
+  if (at.is_in_use) synchronise();
+  if (at.bytes < bytes || !at.data) {
+    constexpr std::int64_t kLeast = 4096;
+    const std::int64_t wanted = std::max(bytes, std::max(2 * at.bytes, kLeast));
+    at.data.reset();
+    at.bytes = 0;
+    void* made = nullptr;
+    if (cudaHostAlloc(&made, static_cast<std::size_t>(wanted), cudaHostAllocMapped) != cudaSuccess) {
+      cudaGetLastError();
+      throw Error(ExitCode::kTooLarge, "the host has no {} of memory that the GPU can read; end other programs, or use --device cpu",
+                  human_bytes(static_cast<double>(wanted)));
+    }
+    at.data.reset(static_cast<std::byte*>(made));
+    at.bytes = wanted;
+  }
+  at.is_in_use = true;
+  return at.data.get();
+}
+
+void CudaContext::await(const std::function<bool()>& has_come) {
+  constexpr int kLooks = 1000;  // some 50 us
+  for (bool has_ended = false;;) {
+    for (int i = 0; i < kLooks; ++i) {
+      if (has_come()) {
+        for (PinnedMemory& one : handles_->pinned) one.is_in_use = false;
+        return;
+      }
+      relax();
+    }
+    DESKHAND_ASSERT(!has_ended, "a kernel that writes what is waited for");
+    const cudaError_t status = cudaStreamQuery(handles_->stream.get());
+    has_ended = status == cudaSuccess;
+    if (status != cudaErrorNotReady) check(status);
+  }
 }
 
 void CudaContext::download(std::span<std::byte> to, const void* from) {
@@ -205,6 +264,12 @@ std::byte* CudaContext::upload(int, std::span<const std::byte>) {
   fail_without_cuda();
 }
 void CudaContext::download(std::span<std::byte>, const void*) {
+  fail_without_cuda();
+}
+std::byte* CudaContext::pinned(int, std::int64_t) {
+  fail_without_cuda();
+}
+void CudaContext::await(const std::function<bool()>&) {
   fail_without_cuda();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -45,6 +46,17 @@ class CudaContext {
   }
   std::byte* upload(int slot, std::span<const std::byte> values);
   void download(std::span<std::byte> to, const void* from);  // waits
+
+  // As scratch, with slots of its own, but of the host: kernels read and write it over the bus, at this very address. For the little whose
+  // copy would take longer to begin than to be made. Waits if work that uses it may be under way since it was asked for before.
+  std::byte* pinned(int slot, std::int64_t bytes);
+  template <class T>
+  T* pinned(int slot, std::int64_t count) {
+    return reinterpret_cast<T*>(pinned(slot, count * static_cast<std::int64_t>(sizeof(T))));
+  }
+  // Waits until `has_come`, which looks at what the last kernel writes there, says so: sooner than synchronise() would return. What went
+  // wrong in a kernel is thrown here.
+  void await(const std::function<bool()>& has_come);
 
   CudaHandles& handles() { return *handles_; }
 

@@ -38,6 +38,27 @@ struct GpuMemory {
   std::int64_t bytes = 0;
 };
 
+// The host's memory that kernels read and write over the bus, at this very address.
+struct PinnedMemory {
+  struct Free {
+    void operator()(std::byte* data) const noexcept;
+  };
+  std::unique_ptr<std::byte, Free> data;
+  std::int64_t bytes = 0;
+  bool is_in_use = false;  // by work that nobody has waited for yet
+};
+
+// Uploads that are gathered here for a kernel to fetch them all, one slot's values after the other's, each in whole units.
+struct GatheredUploads {
+  static constexpr std::size_t kUnit = 16;
+  struct Slot {
+    std::byte* at;
+    std::int64_t end;  // in units
+  };
+  std::vector<Slot> slots;
+  std::vector<std::byte> values;
+};
+
 struct CudaHandles {
   // Product's shape, steps, turns, type and alignments (ops/cuda/multiply.h): the algorithm that cuBLASLt chose, looked up once.
   using ProductKey = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, int, int, int>;
@@ -52,6 +73,8 @@ struct CudaHandles {
   std::map<ProductKey, cublasLtMatmulAlgo_t> algorithms;
   std::vector<GpuMemory> slots;
   std::map<int, std::vector<std::byte>> uploaded;  // by slot, what was copied into it last
+  GatheredUploads* gathered = nullptr;             // where uploads go instead
+  std::vector<PinnedMemory> pinned;
 };
 
 }  // namespace deskhand
