@@ -62,13 +62,14 @@ def save_events(path: Path) -> None:
 
 
 # deskhand's words on the left, as a recipe has them.
-SETTINGS = dict(r=4, alpha=8, rank_stabilised=False, plus_ratio=1, learning_rate=0.02, weight_decay=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8,
+SETTINGS = dict(r=4, alpha=8, rank_stabilised=False, plus_ratio=1, head_ratio=1, learning_rate=0.02, weight_decay=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8,
                 max_grad_norm=2.4, warmup_steps=3, seed=17)
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]   # of a layer, as deskhand counts them
 RUNS = [dict(name="lora", model="qwen2", method="lora", targets=LINEAR),
         dict(name="lora, B faster", model="llama-tied", method="lora", targets=["k_proj", "down_proj"], plus_ratio=8, learning_rate=0.004),
         dict(name="hybrid", model="qwen2", method="hybrid", targets=["q_proj", "v_proj"], learning_rate=0.004),
         dict(name="hybrid, head untied", model="llama-tied", method="hybrid", targets=LINEAR, r=2, rank_stabilised=True, learning_rate=0.004),
+        dict(name="hybrid, head slower", model="qwen2", method="hybrid", targets=["q_proj", "v_proj"], head_ratio=0.25, learning_rate=0.004),
         dict(name="full", model="llama-untied", method="full", targets=[], learning_rate=0.001),
         dict(name="full, head tied", model="llama-tied", method="full", targets=[], learning_rate=0.001),
         dict(name="full, biases", model="qwen2", method="full", targets=[], learning_rate=0.001)]
@@ -131,10 +132,11 @@ def optimizer_of(model, run: dict):
     groups = {}
     for name, value in model.named_parameters():
         if value.requires_grad:
-            groups.setdefault((value.dim() > 1, "lora_B" in name), []).append(value)
+            factor = run["plus_ratio"] if "lora_B" in name else 1 if "lora_A" in name else run["head_ratio"]
+            groups.setdefault((value.dim() > 1, factor), []).append(value)
     return torch.optim.AdamW(
-        [dict(params=values, weight_decay=run["weight_decay"] if decays else 0.0, lr=run["learning_rate"] * (run["plus_ratio"] if fast else 1))
-         for (decays, fast), values in groups.items()], betas=(run["beta1"], run["beta2"]), eps=run["epsilon"])
+        [dict(params=values, weight_decay=run["weight_decay"] if decays else 0.0, lr=run["learning_rate"] * factor)
+         for (decays, factor), values in groups.items()], betas=(run["beta1"], run["beta2"]), eps=run["epsilon"])
 
 
 def example_sums(model, example: dict):
@@ -167,7 +169,7 @@ def train(models: Path, run: dict, training: list[dict], validation: list[dict])
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run["max_grad_norm"]).item()
         optimizer.step()
         steps.append(dict(loss=loss.item() / count, entropy=entropy / count, mean_token_accuracy=correct / count, grad_norm=norm,
-                          learning_rate=schedule.get_last_lr()[0] if run["plus_ratio"] == 1 else min(schedule.get_last_lr())))
+                          learning_rate=run["learning_rate"] * schedule.lr_lambdas[0](step)))
         schedule.step()
         if (step + 1) * BATCH % len(training) == 0:
             evaluations.append(evaluate(model, validation))

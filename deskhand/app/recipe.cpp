@@ -49,6 +49,7 @@ void each_key(To& to, AnyRecipe& r) {
   to.value("shuffle", r.data.shuffle);
   to.section("optimizer");
   to.value("learning_rate", r.optimizer.learning_rate, 0, 10);
+  to.value("head_ratio", r.optimizer.head_ratio, 0, 1000);
   to.value("weight_decay", r.optimizer.weight_decay, 0, 10);
   to.value("beta1", r.optimizer.beta1, 0, 0.9999999);
   to.value("beta2", r.optimizer.beta2, 0, 0.9999999);

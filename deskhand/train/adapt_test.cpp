@@ -60,7 +60,7 @@ Found backward(const Backend& on, const Golden& golden, const TrainingPass::Batc
   Adapter adapter = golden.adapter.copy_to(way.at.device);
   const DecoderWeights base = way.fp8 ? hold_in_fp8(on, golden.base, golden.base.weights()) : golden.base.weights().views();
   DecoderWeights weights = placed(adapted(base, adapter, golden.base.config()), way.at.device);
-  Parameters parameters = Parameters::of(adapter, 1);
+  Parameters parameters = Parameters::of(adapter);
   const DecoderGradients gradients = gradients_of(parameters, golden.base.config());
   if (way.head == Into::kOverwrite) {
     parameters.keep_rounded(on, weights.head.weight);

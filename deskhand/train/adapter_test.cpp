@@ -261,16 +261,16 @@ TEST_CASE("an adapter with any bytes changed is read or refused, and what is rea
   CHECK(taken > 50);
 }
 
-TEST_CASE("trained parameters lie one behind the other, norms do not decay, B learns faster where LoRA+ wants it") {
+TEST_CASE("trained parameters lie one behind the other, norms do not decay, B and the head learn at rates of their own") {
   Adapter adapter = read_adapter(golden("qwen2-hybrid"));
-  Parameters parameters = Parameters::of(adapter, 16);
+  Parameters parameters = Parameters::of(adapter, 16, 0.5);
   CHECK(parameters.size() == adapter.parameters());
   std::int64_t offset = 0;
   for (const auto& entry : parameters.entries()) {
     CHECK(entry.offset == offset);
     offset += entry.size;
     CHECK(entry.decays == (entry.name.find("norm") == std::string::npos));
-    CHECK(entry.rate_factor == (entry.name.ends_with("lora_B.weight") ? 16 : 1));
+    CHECK(entry.rate_factor == (entry.name.ends_with("lora_B.weight") ? 16 : entry.name.ends_with("lora_A.weight") ? 1 : 0.5));
   }
   const auto& head = parameters.entry("lm_head.weight");
   parameters.gradient(head).floats()[0] = 3;

@@ -35,14 +35,14 @@ Parameters::Parameters(std::vector<Entry> entries) : entries_(std::move(entries)
   for (Tensor* flat : {&gradients_, &first_, &second_}) *flat = Tensor(DType::kF32, {size_}, device);
 }
 
-std::vector<Parameters::Entry> Parameters::entries_of(Adapter& adapter, double plus_ratio) {
+std::vector<Parameters::Entry> Parameters::entries_of(Adapter& adapter, double plus_ratio, double head_ratio) {
   std::vector<Entry> entries;
   for (auto& [name, pair] : adapter.lora) {
     entries.push_back({.name = name + ".lora_A.weight", .value = pair.a.view()});
     entries.push_back({.name = name + ".lora_B.weight", .value = pair.b.view(), .rate_factor = plus_ratio});
   }
   for (auto& [name, tensor] : adapter.replaced)
-    entries.push_back({.name = name, .value = tensor.view(), .decays = tensor.shape().rank() > 1});
+    entries.push_back({.name = name, .value = tensor.view(), .decays = tensor.shape().rank() > 1, .rate_factor = head_ratio});
   return entries;
 }
 

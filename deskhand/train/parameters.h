@@ -26,9 +26,12 @@ class Parameters {
   };
 
   explicit Parameters(std::vector<Entry> entries);
-  // All of an adapter, pairs first, by name. plus_ratio: of every B. Borrows the adapter's tensors.
-  static std::vector<Entry> entries_of(Adapter& adapter, double plus_ratio);
-  static Parameters of(Adapter& adapter, double plus_ratio) { return Parameters(entries_of(adapter, plus_ratio)); }
+  // All of an adapter, pairs first, by name. Rate factors: plus_ratio of every B, head_ratio of what is no pair. Borrows the adapter's
+  // tensors.
+  static std::vector<Entry> entries_of(Adapter& adapter, double plus_ratio = 1, double head_ratio = 1);
+  static Parameters of(Adapter& adapter, double plus_ratio = 1, double head_ratio = 1) {
+    return Parameters(entries_of(adapter, plus_ratio, head_ratio));
+  }
 
   std::span<const Entry> entries() const { return entries_; }
   std::int64_t size() const { return size_; }

@@ -45,6 +45,9 @@ void check(const Recipe& recipe, std::string_view where) {
   if (data.format == TrainingFormat::kSeed && data.label_weight != 1)
     refuse(fmt::format("data.label_weight is {:g}, but data.format = \"seed\" has no labels of its own to weigh; leave it at 1",
                        data.label_weight));
+  if (recipe.method != Method::kHybrid && optimizer.head_ratio != 1)
+    refuse(fmt::format("optimizer.head_ratio is {:g}, but method = \"{}\" trains no head beside LoRA's pairs; leave it at 1",
+                       optimizer.head_ratio, name_of(recipe.method)));
   if (schedule.warmup_steps > 0 && schedule.warmup_ratio > 0)
     refuse("schedule.warmup_steps and schedule.warmup_ratio say the same thing twice; set one of them");
   if (run.patience > 0 && data.validation_share == 0)

@@ -61,6 +61,7 @@ struct DataSettings {
 
 struct OptimizerSettings {  // AdamW: Loshchilov and Hutter, 2019
   double learning_rate = 2e-4;
+  double head_ratio = 1;    // kHybrid: lm_head and norms learn so many times faster than LoRA's pairs
   double weight_decay = 0;  // decoupled; never on norms and biases
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double max_grad_norm = 1;  // gradients are scaled down to it; 0: never

@@ -113,7 +113,7 @@ class Learner {
   Learner(const Backend& on, const Decoder& base, const Recipe& recipe, TrainingPass::Limits limits, Start& start)
       : on_(on),
         adapter_(beginning(on_host(on), base, recipe).copy_to(limits.activations.device)),
-        parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio), start)),
+        parameters_(started(Parameters::of(adapter_, recipe.lora.plus_ratio, recipe.optimizer.head_ratio), start)),
         held_(limits.fp8 ? hold_in_fp8(on, base, base.weights()) : hold_base(on_host(on), base, recipe.base)),
         weights_(rounded(on, placed(adapted(held_, adapter_, base.config()), limits.activations.device), limits, parameters_)),
         gradients_(gradients_of(parameters_, base.config())),
@@ -435,7 +435,7 @@ class Sitting {
   void take_best(Adapter& adapter) {
     const auto path = checkpoints_.path_of(state_.best.step);
     try {
-      Parameters::load_values(Parameters::entries_of(adapter, 1), read_checkpoint(path).tensors, path.string());
+      Parameters::load_values(Parameters::entries_of(adapter), read_checkpoint(path).tensors, path.string());
     } catch (const Error& error) {
       task_.warn(fmt::format("{}; what is kept is the last step's, not the best evaluation's of step {}", error.what(), state_.best.step));
     }
