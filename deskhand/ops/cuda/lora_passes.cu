@@ -4,6 +4,8 @@
 namespace deskhand::cuda {
 namespace {
 
+constexpr std::int64_t kUsualHead = 128, kMostHead = 256;  // what most models have, and the widest that is turned here
+
 // The halves a of all pairs one below the other in bf16, zeros below them.
 struct Halves {
   const float* a[kMostRanks / 8];  // of eight ranks; null: zeros
@@ -97,7 +99,33 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-// out += low half^T, then turned. kDrops: of each pair's product what falls is left out. Shared memory: low of the block's rows.
+// Turns what a thread has of a row by its angles, those of `first` and on.
+template <bool kHalves>
+__device__ void turn(float (&values)[2][8], const float* cosines, const float* sines, int first, int eighth) {
+#pragma unroll
+  for (int four = 0; four < 2; ++four) {
+    float cosine[4], sine[4];
+    const int at = first + (kHalves ? eighth * 8 + four * 4 : four * (kHalf / 2) + eighth * 4);
+    load(cosine, cosines + at);
+    load(sine, sines + at);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      float &first_of = kHalves ? values[0][four * 4 + i] : values[four][2 * i],
+            &second = kHalves ? values[1][four * 4 + i] : values[four][2 * i + 1];
+      const float a = first_of, b = second;
+      first_of = a * cosine[i] - b * sine[i];
+      second = a * sine[i] + b * cosine[i];
+    }
+  }
+}
+
+// A row of angles in shared memory: two rows in one go of eight threads lie in different banks.
+__host__ __device__ constexpr int angle_step(std::int64_t head_width) {
+  return static_cast<int>(head_width / 2) + 16;
+}
+
+// out += low half^T, then turned. kDrops: of each pair's product what falls is left out. Shared memory: low of the block's rows, then
+// cosines and sines of their positions, which all heads share.
 template <int kSteps, bool kDrops>
 __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
     add_and_turn_kernel(const __grid_constant__ Parts parts, const Turned turned, int rows, int rows_each) {
@@ -116,8 +144,21 @@ __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
       *reinterpret_cast<uint4*>(lows + place_of<kRanks>(row, chunk)) =
           is_there ? *reinterpret_cast<const uint4*>(step.low + (first + row) * step.low_step + chunk % 2 * kChunk) : uint4{};
     }
-    __syncthreads();
   }
+  const int step = angle_step(part.head_width);
+  auto* const cosines = reinterpret_cast<float*>(lows + (kSteps > 0 ? rows_each * kRanks : 0));
+  float* const sines = cosines + rows_each * step;
+  if (part.head_width > 0) {
+    const int fours = static_cast<int>(part.head_width / 8);
+    for (int i = threadIdx.x; i < rows_each * fours; i += kThreads) {
+      const int row = i / fours, at = i % fours * 4;
+      if (first + row >= end) break;
+      const std::int64_t from = turned.position[first + row] * (part.head_width / 2) + at;
+      *reinterpret_cast<float4*>(cosines + row * step + at) = *reinterpret_cast<const float4*>(turned.cosines + from);
+      *reinterpret_cast<float4*>(sines + row * step + at) = *reinterpret_cast<const float4*>(turned.sines + from);
+    }
+  }
+  __syncthreads();
   if (unit * kColumns >= part.width) return;
   const Columns columns = columns_of(unit, part.head_width, turned.halves);
   Place here_at{part.out + (first + eight) * part.width + columns.first[0] + eighth * 8, columns.first[1] - columns.first[0],
@@ -192,7 +233,13 @@ __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int i = 0; i < 8; ++i) of_row[half][i] = values[half][i / 2][2 * k + i % 2];
-      if (part.head_width > 0 && row + 8 * k < end) turn(of_row, turned, columns, part.head_width, row + 8 * k, eighth);
+      if (part.head_width > 0) {
+        const int at = (row + 8 * k - first) * step, angle = static_cast<int>(columns.angle);
+        if (turned.halves)
+          turn<true>(of_row, cosines + at, sines + at, angle, eighth);
+        else
+          turn<false>(of_row, cosines + at, sines + at, angle, eighth);
+      }
       narrow(here, k, of_row);
     }
     store_rows(to, row, end, here);
@@ -206,7 +253,7 @@ bool fits(const LoraWeights& weights, ConstView out) {
 
 bool turns(std::int64_t head_width, ConstView out, const Turn& turn) {
   if (head_width == 0) return true;
-  return out.type() == DType::kBF16 && head_width % kColumns == 0 && is_aligned(turn.table.cosine.data()) &&
+  return out.type() == DType::kBF16 && head_width % kColumns == 0 && head_width <= kMostHead && is_aligned(turn.table.cosine.data()) &&
          is_aligned(turn.table.sine.data());
 }
 
@@ -229,13 +276,18 @@ bool fit_together(std::span<const Each> parts) {
 }  // namespace
 
 void add_and_turn(const Backend& on, const Parts& parts, int blocks, const Turned& turned, std::int64_t rows) {
-  const int each = rows < kManyRows ? 64 : 128;
   if (blocks == 0) return;
+  std::int64_t head_width = 0;
+  for (int i = 0; i < parts.count; ++i) head_width = std::max(head_width, parts.part[i].head_width);
+  const int each = rows < kManyRows || head_width > kUsualHead ? 64 : 128;
   const dim3 grid(static_cast<unsigned>(blocks), blocks_for(rows, each));
+  const int angles = head_width > 0 ? 2 * each * angle_step(head_width) * static_cast<int>(sizeof(float)) : 0;
   with_bool(drops(parts), [&](auto some_fall) {
     with_steps(steps_of(parts), [&](auto steps) {
-      const std::size_t bytes = static_cast<std::size_t>(each * steps() * kDepth) * sizeof(Bf16);
-      add_and_turn_kernel<steps(), some_fall()><<<grid, kThreads, bytes, stream(on)>>>(parts, turned, static_cast<int>(rows), each);
+      const int bytes = each * steps() * kDepth * static_cast<int>(sizeof(Bf16)) + angles;
+      const auto kernel = &add_and_turn_kernel<steps(), some_fall()>;
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+      kernel<<<grid, kThreads, bytes, stream(on)>>>(parts, turned, static_cast<int>(rows), each);
     });
   });
   check_launch();

@@ -142,36 +142,6 @@ __device__ inline void narrow(Rows& to, int k, const float (&from)[2][8]) {
   }
 }
 
-// Turns what a thread has of a row by its position.
-template <bool kHalves>
-__device__ void turn_pairs(float (&values)[2][8], const Turned& turned, const Columns& columns, std::int64_t head_width, int row,
-                           int eighth) {
-  const std::int64_t angles = std::int64_t{turned.position[row]} * (head_width / 2) + columns.angle;
-#pragma unroll
-  for (int four = 0; four < 2; ++four) {
-    float cosine[4], sine[4];
-    const std::int64_t at = angles + (kHalves ? eighth * 8 + four * 4 : four * (kHalf / 2) + eighth * 4);
-    load(cosine, turned.cosines + at);
-    load(sine, turned.sines + at);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      float &first = kHalves ? values[0][four * 4 + i] : values[four][2 * i],
-            &second = kHalves ? values[1][four * 4 + i] : values[four][2 * i + 1];
-      const float a = first, b = second, s = sine[i];
-      first = a * cosine[i] - b * s;
-      second = a * s + b * cosine[i];
-    }
-  }
-}
-
-__device__ inline void turn(float (&values)[2][8], const Turned& turned, const Columns& columns, std::int64_t head_width, int row,
-                            int eighth) {
-  if (turned.halves)
-    turn_pairs<true>(values, turned, columns, head_width, row, eighth);
-  else
-    turn_pairs<false>(values, turned, columns, head_width, row, eighth);
-}
-
 inline std::int64_t width_of(ConstView out) {
   return out.shape().elements() / std::max<std::int64_t>(out.shape()[0], 1);
 }

@@ -194,22 +194,24 @@ struct Left {
   Low low[kMostParts];
 };
 
-// blockIdx.y: a part; blockIdx.x: elements of its gradient, then of its d_low.
-__global__ void __launch_bounds__(kThreads) take_together_kernel(const __grid_constant__ Left left) {
-  const Gradient& gradient = left.gradient[blockIdx.y];
-  const Low& low = left.low[blockIdx.y];
+// blockIdx.y: a part's gradient or, behind those of all parts, its d_low.
+__global__ void __launch_bounds__(kThreads) take_together_kernel(const __grid_constant__ Left left, unsigned pairs) {
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (gradient.to && i < gradient.count) {
+  if (blockIdx.y < pairs) {
+    const Gradient& gradient = left.gradient[blockIdx.y];
+    if (!gradient.to || i >= gradient.count) return;
     const int rank = i / gradient.width, column = i % gradient.width;
     const float* const from = gradient.sums + static_cast<std::int64_t>(gradient.first_rank + rank) * gradient.width + column;
     const std::int64_t step = static_cast<std::int64_t>(gradient.all_ranks) * gradient.width;
+    float& to = gradient.to[column * gradient.column_step + rank * gradient.rank_step];
+    const float before = to, factor = gradient.factor * (gradient.weight ? gradient.weight[column] : 1.0f);
     float sum = 0;
 #pragma unroll 8
     for (int group = 0; group < gradient.groups; ++group) sum += from[group * step];
-    gradient.to[column * gradient.column_step + rank * gradient.rank_step] +=
-        sum * gradient.factor * (gradient.weight ? gradient.weight[column] : 1.0f);
-  }
-  if (low.to && i < low.count) {
+    to = before + sum * factor;
+  } else {
+    const Low& low = left.low[blockIdx.y - pairs];
+    if (i >= low.count) return;
     const int row = i / low.ranks, rank = i % low.ranks;
     const float* const from = low.sums + static_cast<std::int64_t>(row) * low.all_ranks + rank;
     const std::int64_t step = static_cast<std::int64_t>(low.rows) * low.all_ranks;
@@ -232,7 +234,8 @@ void start_sums(const Backend& on, dim3 grid, const Parts& parts, float* of_rows
 }
 
 void take_together(const Backend& on, const Left& left, int most, int pairs) {
-  take_together_kernel<<<dim3(blocks_for(most, kThreads), static_cast<unsigned>(pairs)), kThreads, 0, stream(on)>>>(left);
+  const unsigned parts = static_cast<unsigned>(left.low[0].to ? 2 * pairs : pairs);
+  take_together_kernel<<<dim3(blocks_for(most, kThreads), parts), kThreads, 0, stream(on)>>>(left, static_cast<unsigned>(pairs));
   check_launch();
 }
 
