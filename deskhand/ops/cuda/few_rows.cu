@@ -32,11 +32,18 @@ __device__ Unit unit_of(const Job& job, int number) {
   return {part, 2 * number, min(2 * number + 1, job.parts[part].outputs - 1), part};
 }
 
+// Asks L2 for the norm's weights.
+__device__ void prefetch_norm(const Job& job) {
+  constexpr int kLine = 32;  // floats of 128 bytes
+  for (int i = static_cast<int>(threadIdx.x); i < job.width / kLine; i += kThreads) prefetch(job.norm + i * kLine);
+}
+
 // x in shared memory: the lane that has kEach weights in a row finds the x of them in float4s, 32 lanes side by side. Zeros behind the
-// width. Returns the norm's factors.
-template <int kRows, int kEach>
-__device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int runs) {
+// width. Returns the norm's factors. `behind` is called once, when the first of x are asked for.
+template <int kRows, int kEach, class Behind>
+__device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int runs, const Behind& behind) {
   const int groups = runs * 8 * kEach;  // of four
+  if (static_cast<int>(threadIdx.x) >= groups) behind();
 #pragma unroll
   for (int m = 0; m < kRows; ++m) {
     const std::int64_t from = std::int64_t{min(m, job.rows - 1)} * job.width;
@@ -58,6 +65,7 @@ __device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int ru
         }
         if (job.norm) weights[i] = *reinterpret_cast<const float4*>(job.norm + column);
       }
+      if (m == 0 && first == static_cast<int>(threadIdx.x)) behind();
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         const int g = first + i * kThreads;
@@ -109,6 +117,21 @@ __device__ void copy_async(void* to, const void* from, int bytes) {
                : "memory");
 }
 
+// For weights: L2 lets go of them first. A layer's are several times what it holds, and would push out all that a step reads again.
+__device__ std::uint64_t read_once() {
+  std::uint64_t policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
+  return policy;
+}
+// Look at the instructions before this is used elsewhere: where ptxas 13.0 finds that `to` is a uniform register and another, it makes one
+// for 9.0 that the card calls illegal ("[R5+UR0], desc[UR1]").
+__device__ void copy_async(void* to, const void* from, int bytes, std::uint64_t policy) {
+  asm volatile(
+      "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
+      "l"(from), "r"(bytes), "l"(policy)
+      : "memory");
+}
+
 template <class W>
 __device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
   const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
@@ -128,6 +151,7 @@ __device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
 }
 
 constexpr int kOpen = 6;                  // runs of 32 lanes that are on their way or read
+constexpr int kBefore = 3;                // of them asked for before x: memory answers in turn, and x is what all else waits for
 constexpr int kStageBytes = 2 * 32 * 16;  // of two rows
 
 template <class W, int kRows>
@@ -154,12 +178,14 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(con
     ahead_row[1] = row_of(unit, 1) + lane;
   };
   begin();
+  const std::uint64_t policy = read_once();
   const auto fetch = [&] {
     if (ahead < job.units) {
       const bool is_there = ahead_run * 32 + lane < packs;
 #pragma unroll
       for (int r = 0; r < 2; ++r)
-        copy_async(ring + ahead_stage * 64 + r * 32, is_there ? ahead_row[r] + ahead_run * 32 : ahead_row[r] - lane, is_there ? 16 : 0);
+        copy_async(ring + ahead_stage * 64 + r * 32, is_there ? ahead_row[r] + ahead_run * 32 : ahead_row[r] - lane, is_there ? 16 : 0,
+                   policy);
       if (++ahead_run == runs) {
         ahead_run = 0;
         ahead += warps;
@@ -169,12 +195,14 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(con
     ahead_stage = ahead_stage + 1 == kOpen ? 0 : ahead_stage + 1;
     asm volatile("cp.async.commit_group;\n" ::: "memory");
   };
-#pragma unroll
-  for (int i = 0; i + 1 < kOpen; ++i) fetch();  // before x is waited for
+  for (int i = 0; i < kBefore; ++i) fetch();
   let_next_begin();
+  if (job.norm) prefetch_norm(job);
   wait_for_previous();
   float factor[kRows];
-  stage<kRows, kEach>(shared, factor, job, runs);
+  stage<kRows, kEach>(shared, factor, job, runs, [&] {
+    for (int i = kBefore; i + 1 < kOpen; ++i) fetch();
+  });
   int stage_now = 0;
   for (int number = first; number < job.units; number += warps) {
     float sum[2][kRows] = {};
@@ -365,7 +393,7 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
   let_next_begin();
   wait_for_previous();
   float factor[kRows];
-  stage<kRows, kRun>(shared, factor, job, spans);
+  stage<kRows, kRun>(shared, factor, job, spans, [] {});
   for (int i = threadIdx.x; i < kRows * spans * 64; i += kThreads) {
     const int of_lane = i % 32, half = i / 32 % 2, of_span = i / 64;
     float sum = 0;
