@@ -129,20 +129,28 @@ __host__ __device__ constexpr int angle_step(std::int64_t head_width) {
 template <int kSteps, bool kDrops>
 __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
     add_and_turn_kernel(const __grid_constant__ Parts parts, const Turned turned, int rows, int rows_each) {
+  constexpr int kAhead = kSteps <= 1 && !kDrops ? 2 : 1;  // times 16 rows that are on their way
   constexpr int kRanks = (kSteps > 0 ? kSteps : 1) * kDepth;
   extern __shared__ __align__(16) Bf16 lows[];  // (rows_each, kRanks)
   const Part& part = part_of(parts);
   const int lane = threadIdx.x % 32, eight = lane / 4, eighth = lane % 4;
   const std::int64_t unit = std::int64_t{blockIdx.x - part.first_block} * kWarps + threadIdx.x / 32;
   const int first = static_cast<int>(blockIdx.y) * rows_each, end = min(first + rows_each, rows);
+  const bool is_there = unit * kColumns < part.width;
+  const Columns columns = columns_of(is_there ? unit : 0, part.head_width, turned.halves);
+  Place here_at{part.out + (first + eight) * part.width + columns.first[0] + eighth * 8, columns.first[1] - columns.first[0],
+                8 * part.width};
+  Rows next[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i, here_at.at += kRows * part.width)
+    next[i] = load_rows(here_at, first + eight + i * kRows, is_there ? end : first);
   if constexpr (kSteps > 0) {
     constexpr int kChunks = kRanks / kChunk;
     for (int i = threadIdx.x; i < rows_each * kChunks; i += kThreads) {
       const int row = i / kChunks, chunk = i % kChunks;
       const Step& step = part.step[chunk / 2];
-      const bool is_there = first + row < end && chunk % 2 * kChunk < step.ranks;
-      *reinterpret_cast<uint4*>(lows + place_of<kRanks>(row, chunk)) =
-          is_there ? *reinterpret_cast<const uint4*>(step.low + (first + row) * step.low_step + chunk % 2 * kChunk) : uint4{};
+      const bool has = first + row < end && chunk % 2 * kChunk < step.ranks;
+      copy_async(lows + place_of<kRanks>(row, chunk), step.low + (has ? (first + row) * step.low_step + chunk % 2 * kChunk : 0), has);
     }
   }
   const int step = angle_step(part.head_width);
@@ -150,20 +158,18 @@ __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
   float* const sines = cosines + rows_each * step;
   if (part.head_width > 0) {
     const int fours = static_cast<int>(part.head_width / 8);
-    for (int i = threadIdx.x; i < rows_each * fours; i += kThreads) {
+#pragma unroll 4
+    for (int i = threadIdx.x; i < (end - first) * fours; i += kThreads) {
       const int row = i / fours, at = i % fours * 4;
-      if (first + row >= end) break;
       const std::int64_t from = turned.position[first + row] * (part.head_width / 2) + at;
-      *reinterpret_cast<float4*>(cosines + row * step + at) = *reinterpret_cast<const float4*>(turned.cosines + from);
-      *reinterpret_cast<float4*>(sines + row * step + at) = *reinterpret_cast<const float4*>(turned.sines + from);
+      copy_async(cosines + row * step + at, turned.cosines + from, true);
+      copy_async(sines + row * step + at, turned.sines + from, true);
     }
   }
+  end_copies();
+  wait_for_copies<0>();
   __syncthreads();
-  if (unit * kColumns >= part.width) return;
-  const Columns columns = columns_of(unit, part.head_width, turned.halves);
-  Place here_at{part.out + (first + eight) * part.width + columns.first[0] + eighth * 8, columns.first[1] - columns.first[0],
-                8 * part.width};
-  Rows next = load_rows(here_at, first + eight, end);
+  if (!is_there) return;
   std::uint32_t right[kSteps > 0 ? kSteps : 1][2][4][2];
 #pragma unroll
   for (int s = 0; s < kSteps; ++s)
@@ -183,10 +189,12 @@ __global__ void __launch_bounds__(kThreads, kSteps <= 2 ? 2 : 1)
         right[s][half][pair][1] = pair_of(values[2], values[3]);
       }
   for (int row = first + eight; row - eight < end; row += kRows) {
-    Rows here = next;
-    const Place to = here_at;
+    Rows here = next[0];
+#pragma unroll
+    for (int i = 0; i + 1 < kAhead; ++i) next[i] = next[i + 1];
+    next[kAhead - 1] = load_rows(here_at, row + kAhead * kRows, end);
+    const Place to{here_at.at - kAhead * kRows * part.width, here_at.apart, here_at.below};
     here_at.at += kRows * part.width;
-    next = load_rows(here_at, row + kRows, end);
     Wide values;
     widen(values, here);
     if constexpr (kDrops) {
