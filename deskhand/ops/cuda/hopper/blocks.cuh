@@ -10,6 +10,7 @@ namespace deskhand::cuda::hopper {
 
 constexpr int kPart = 64, kBlock = 2 * kPart;  // rows of a warpgroup and of a block
 constexpr int kReaders = 2 * kGroup / 32;      // warps that say when a tile is free
+constexpr int kBringerRegisters = 24, kReaderRegisters = 240;
 constexpr float kLog2e = 1.4426950408889634f;
 
 // Rows [first, first + kBlock) of queries before `end`, and the keys that they see: [shared_begin, shared_end), then [begin, end).

@@ -6,7 +6,6 @@
 namespace deskhand::cuda::hopper {
 
 constexpr int kGroup = 128, kThreads = 3 * kGroup;  // threads of a warpgroup; one brings, two multiply
-constexpr int kBringerRegisters = 24, kReaderRegisters = 240;
 
 __host__ __device__ constexpr int tiles_of(int rows, int each) {
   return (rows + each - 1) / each;
