@@ -21,10 +21,9 @@ Engine::Engine(const Globals& globals, Compute compute) : Engine(globals.threads
 }
 
 std::string gpu_in_use(const Globals& globals) {
-  constexpr int kOldest = 8;  // as CudaContext has it
   if (globals.device == DeviceChoice::kCpu) return "";
-  const CudaDevices found = cuda_devices();
-  return found.devices.empty() || found.devices.front().capability_major < kOldest ? "" : found.devices.front().name;
+  const CudaDevices found = cuda_devices(1);
+  return found.devices.empty() || !found.devices.front().is_new_enough() ? "" : found.devices.front().name;
 }
 
 }  // namespace deskhand

@@ -17,11 +17,11 @@ inline cudaStream_t stream(const Backend& on) {
 
 inline int attribute_of(const Backend& on, cudaDeviceAttr which) {
   int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, on.cuda->handles().number));
+  check(cudaDeviceGetAttribute(&value, which, on.cuda->card().number));
   return value;
 }
 inline int processors(const Backend& on) {
-  return attribute_of(on, cudaDevAttrMultiProcessorCount);
+  return on.cuda->card().processors;
 }
 
 inline void require_gpu(const Backend& on, std::initializer_list<ConstView> views) {

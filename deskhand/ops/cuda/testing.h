@@ -25,9 +25,9 @@ struct Gpu {
 
 // The machine's first GPU, or nothing and a line that says why.
 inline std::unique_ptr<Gpu> gpu() {
-  const CudaDevices found = cuda_devices();
-  if (!found.devices.empty()) return std::make_unique<Gpu>();
-  std::printf("skipped, no GPU: %s\n", found.reason.c_str());
+  const CudaDevices found = cuda_devices(1);
+  if (!found.devices.empty() && found.devices.front().is_new_enough()) return std::make_unique<Gpu>();
+  std::printf("skipped, no GPU: %s\n", found.devices.empty() ? found.reason.c_str() : "too old");
   return nullptr;
 }
 

@@ -102,18 +102,16 @@ void copy_through_gpu(std::byte* to, const std::byte* from, std::size_t bytes) {
 }
 
 CudaContext::CudaContext(int number) : handles_(std::make_unique<CudaHandles>()) {
-  constexpr int kOldest = 8;  // bf16 in the tensor cores
-  const CudaDevices found = cuda_devices();
-  if (found.devices.empty()) throw Error(ExitCode::kUsage, "no GPU can be used: {}; use --device cpu", found.reason);
+  const CudaDevices found = cuda_devices(static_cast<std::size_t>(std::max(number, 0)) + 1);
+  if (found.devices.empty()) throw Error(ExitCode::kUsage, "no GPU can be used: {}, or use --device cpu", found.reason);
   if (number < 0 || static_cast<std::size_t>(number) >= found.devices.size())
     throw Error(ExitCode::kUsage, "there is no GPU {}: they are numbered 0 to {}", number, found.devices.size() - 1);
   const CudaDevice& card = found.devices[static_cast<std::size_t>(number)];
-  if (card.capability_major < kOldest)
-    throw Error(ExitCode::kUsage, "{} has compute capability {}.{}, 8.0 (Ampere) or newer is wanted; use --device cpu", card.name,
-                card.capability_major, card.capability_minor);
-  handles_->number = number;
+  if (!card.is_new_enough())
+    throw Error(ExitCode::kUsage, "{} has compute capability {}.{}, {}.0 or newer is wanted; use --device cpu", card.name,
+                card.capability_major, card.capability_minor, CudaDevice::kOldest);
   handles_->card = card;
-  check(cudaSetDevice(number));
+  check(cudaSetDevice(card.number));
   cudaStream_t stream = nullptr;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   handles_->stream.reset(stream);

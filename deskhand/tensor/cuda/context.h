@@ -16,15 +16,15 @@ struct CudaHandles;
 
 class CudaContext {
  public:
-  // The GPU of this number. Throws Error(kUsage) that says which it is: no CUDA in this build, no GPU, a driver too old, a card below
-  // compute capability 8.0.
+  // Of those that can be used the one of this number. Throws Error(kUsage) that says what is wrong and what to do: no CUDA in this build,
+  // no GPU, a driver too old, a card below CudaDevice::kOldest.
   explicit CudaContext(int number = 0);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
   const CudaDevice& card() const;
-  void synchronise();  // waits for all work; what went wrong in a kernel is thrown here at the latest
+  void synchronise();              // waits for all work; what went wrong in a kernel is thrown here at the latest
 
   // The bytes of one view into another of the same size, each on the host or on the GPU. Returns when host memory may be used again.
   void copy(View to, ConstView from);

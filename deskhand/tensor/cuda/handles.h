@@ -65,7 +65,6 @@ struct CudaHandles {
 
   static constexpr std::int64_t kMatmulBytes = 32ll << 20;  // what NVIDIA advises for Hopper
 
-  int number = 0;
   CudaDevice card;
   CudaStream stream;
   CublasLt matmul;
