@@ -12,13 +12,14 @@ namespace deskhand {
 namespace {
 
 constexpr std::int64_t kTogetherOnGpu = 32;  // a step over so many answers takes a GPU little longer than over one
-constexpr std::int64_t kCacheShare = 4;      // of the GPU's free memory at most this part holds keys and values
+constexpr std::int64_t kRest = 512ll << 20;  // of the memory that the weights leave free: a pass's buffers, logits, scratch
+constexpr std::int64_t kCacheShare = 2;      // of what is left then at most this part holds keys and values
 
 // On the GPU many answers are written at once, as far as their keys and values fit.
 void widen_for_gpu(GeneratorSettings& made, const Decoder& decoder, const Backend& on) {
   const DecoderConfig& config = decoder.config();
   const std::int64_t token_bytes = 2 * config.layers * config.kv_width() * static_cast<std::int64_t>(sizeof(std::uint16_t));
-  const std::int64_t most = static_cast<std::int64_t>(on.cuda->card().free_bytes) / (kCacheShare * token_bytes);
+  const std::int64_t most = (static_cast<std::int64_t>(on.cuda->free_bytes()) - kRest) / (kCacheShare * token_bytes);
   const std::int64_t together = std::clamp<std::int64_t>(most / made.limits.positions, 1, kTogetherOnGpu);
   made.together = static_cast<std::int32_t>(together);
   made.cache.tokens = std::max(made.cache.tokens, together * made.limits.positions);

@@ -157,7 +157,7 @@ double seconds_of(const TrainingPlan& plan, const TrainingSet& set, const Recipe
 constexpr std::int64_t kScratch = 1536ll << 20;  // of a GPU: logits at a time, panels of weights, cuBLASLt's workspace
 
 std::int64_t free_on_gpu(const Backend& on) {
-  return on.kind == Backend::Kind::kCuda ? static_cast<std::int64_t>(on.cuda->card().free_bytes) : 0;
+  return on.kind == Backend::Kind::kCuda ? static_cast<std::int64_t>(on.cuda->free_bytes()) : 0;
 }
 
 // Of a recipe that leaves it open; a run keeps what it was begun with.

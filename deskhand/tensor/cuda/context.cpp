@@ -130,6 +130,12 @@ const CudaDevice& CudaContext::card() const {
   return handles_->card;
 }
 
+std::size_t CudaContext::free_bytes() const {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
 void CudaContext::synchronise() {
   check(cudaStreamSynchronize(handles_->stream.get()));
   for (PinnedMemory& one : handles_->pinned) one.is_in_use = false;
@@ -252,6 +258,9 @@ CudaContext::CudaContext(int) {
 CudaContext::~CudaContext() = default;
 const CudaDevice& CudaContext::card() const {
   return handles_->card;
+}
+std::size_t CudaContext::free_bytes() const {
+  return 0;
 }
 void CudaContext::synchronise() {}
 void CudaContext::copy(View, ConstView) {

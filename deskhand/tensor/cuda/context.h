@@ -23,7 +23,8 @@ class CudaContext {
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
-  const CudaDevice& card() const;
+  const CudaDevice& card() const;  // its memory as it was before this context took any
+  std::size_t free_bytes() const;  // now
   void synchronise();              // waits for all work; what went wrong in a kernel is thrown here at the latest
 
   // The bytes of one view into another of the same size, each on the host or on the GPU. Returns when host memory may be used again.
