@@ -53,12 +53,17 @@ void examine_machine(const Globals& globals, std::vector<Finding>& findings) {
       {"memory", fmt::format("{} of {} free", human_bytes(memory_bytes("MemAvailable")), human_bytes(memory_bytes("MemTotal")))});
   const CudaDevices gpus = cuda_devices();
   for (const CudaDevice& gpu : gpus.devices)
-    findings.push_back(
-        {"gpu", fmt::format("{}, compute {}.{}, {} of {} free", gpu.name, gpu.capability_major, gpu.capability_minor,
-                            human_bytes(static_cast<double>(gpu.free_bytes)), human_bytes(static_cast<double>(gpu.total_bytes)))});
+    findings.push_back({"gpu",
+                        fmt::format("{}, compute {}.{}, {} of {} free{}", gpu.name, gpu.capability_major, gpu.capability_minor,
+                                    human_bytes(static_cast<double>(gpu.free_bytes)), human_bytes(static_cast<double>(gpu.total_bytes)),
+                                    gpu.is_new_enough() ? "" : fmt::format("; not used: {}.0 or newer is wanted", CudaDevice::kOldest)),
+                        gpu.is_new_enough() ? Verdict::kGood : Verdict::kNote});
   if (gpus.devices.empty()) findings.push_back({"gpu", "none: " + gpus.reason});
   const std::string used = gpu_in_use(globals);
-  findings.push_back({"models", "language models are computed on " + (used.empty() ? "the processor" : used)});
+  if (used.empty() && globals.device == DeviceChoice::kCuda)
+    findings.push_back({"models", "no GPU can be used, which --device cuda asks for", Verdict::kWrong});
+  else
+    findings.push_back({"models", "language models are computed on " + (used.empty() ? "the processor" : used)});
 #ifdef DESKHAND_PARQUET
   findings.push_back({"parquet", "built in"});
 #else

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from program import COMMANDS, SAMPLE, Folder, run
+from program import COMMANDS, SAMPLE, Folder, has_gpu, run
 
 
 class Help(unittest.TestCase):
@@ -105,6 +105,14 @@ class Doctor(Folder):
         self.assertRegex(findings["processor"]["text"], r"\d+ threads")
         (self.desk / "desk.db").write_bytes(b"x" * 8192)
         self.fails(3, "something wrong", "--desk", self.desk, "doctor")
+
+    def test_a_gpu_that_is_asked_for_and_cannot_be_used_is_wrong(self):
+        if has_gpu():
+            self.skipTest("here is one")
+        self.new_desk()
+        self.assertIn("computed on the processor", run("--desk", self.desk, "doctor").stdout)
+        said = self.fails(3, "something wrong", "--desk", self.desk, "--device", "cuda", "doctor").stdout
+        self.assertIn("no GPU can be used, which --device cuda asks for", said)
 
     def test_a_desk_that_is_named_must_be_there(self):
         self.assertIn("WRONG  desk", self.fails(4, "there is no desk in", "--desk", self.folder / "none", "doctor").stdout)

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import tiny_model
-from program import DECODER, ENCODER, HEADER, PROGRAM, SOURCE, Folder, read_jsonl, run
+from program import DECODER, ENCODER, HEADER, PROGRAM, SOURCE, Folder, has_gpu, read_jsonl, run
 
 
 class Training(Folder):
@@ -172,6 +172,8 @@ class Training(Folder):
         self.fails(4, "no recipe 'lore': neither a file nor one of lora, hybrid", "--desk", self.desk, "train", "lore")
         self.fails(2, "reads at most 2048 tokens", "--desk", self.desk, "train", "lora", "--set", "data.max_tokens=4096", "--set", "data.pass_tokens=4096")
         self.fails(2, "GPUs of compute capability 8.9 or newer; on the CPU", "--desk", self.desk, "--device", "cpu", "train", "lora", "--set", "precision=fp8")
+        if not has_gpu():
+            self.fails(2, "or use --device cpu", "--desk", self.desk, "--device", "cuda", "train", "lora")
         self.fails(2, "cannot be called", "--desk", self.desk, "train", "lora", "--name", "../lora")
         self.fails(4, "holds no training run", "--desk", self.desk, "train", "lora", "--resume")
         self.fails(4, "deskhand model get", "--desk", self.desk, "train", "lora", "--model", "no-such-model")

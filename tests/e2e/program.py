@@ -36,6 +36,10 @@ def run(*arguments, expect=0, **options):
     return done
 
 
+def has_gpu():
+    return "computed on the processor" not in run("doctor", cwd="/").stdout
+
+
 class Folder(unittest.TestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="deskhand-e2e-"))

@@ -18,16 +18,18 @@ namespace deskhand {
 namespace {
 
 constexpr std::int64_t kAlign = 256;
+constexpr std::string_view kLessMemory =
+    "end what else runs there, take smaller passes (data.pass_tokens), shorter prompts (answer.max_prompt_tokens) or a model of fewer "
+    "bits, "
+    "or use --device cpu";
 
 [[noreturn]] void fail_for_memory(std::size_t bytes, std::string_view what) {
   std::size_t free = 0, total = 0;
   cudaGetLastError();  // an allocation that failed leaves an error that is not sticky
   cudaMemGetInfo(&free, &total);
-  throw Error(ExitCode::kTooLarge,
-              "out of memory on the GPU: {} needs {}, of {} there are {} free; use a smaller micro-batch, a shorter context or weights of "
-              "fewer bits, or --device cpu",
-              what, human_bytes(static_cast<double>(bytes)), human_bytes(static_cast<double>(total)),
-              human_bytes(static_cast<double>(free)));
+  throw Error(ExitCode::kTooLarge, "out of memory on the GPU: {} needs {}, of {} there are {} free; {}", what,
+              human_bytes(static_cast<double>(bytes)), human_bytes(static_cast<double>(total)), human_bytes(static_cast<double>(free)),
+              kLessMemory);
 }
 
 bool is_recorded(cudaStream_t stream) {
@@ -60,11 +62,10 @@ std::byte* allocate(std::size_t bytes, std::string_view what) {
 void check(cudaError_t status, std::source_location at) {
   if (status == cudaSuccess) return;
   if (status == cudaErrorMemoryAllocation)
-    throw Error(ExitCode::kTooLarge,
-                "out of memory on the GPU ({}:{}); use a smaller micro-batch, a shorter context or weights of fewer bits", at.file_name(),
-                at.line());
+    throw Error(ExitCode::kTooLarge, "out of memory on the GPU ({}:{}); {}", at.file_name(), at.line(), kLessMemory);
   if (status == cudaErrorNoKernelImageForDevice)
-    throw Error(ExitCode::kUsage, "this build has no kernels for this GPU; build with its architecture in CMAKE_CUDA_ARCHITECTURES");
+    throw Error(ExitCode::kUsage,
+                "this build has no kernels for this GPU; build with its architecture in CMAKE_CUDA_ARCHITECTURES, or use --device cpu");
   throw Error(ExitCode::kInternal, "{}:{}: CUDA says {}: {}", at.file_name(), at.line(), cudaGetErrorName(status),
               cudaGetErrorString(status));
 }
