@@ -268,23 +268,21 @@ void TrainingPass::forward_layer(const Backend& on, std::size_t number, const Op
   apply_layers(on, std::array{call(kAttentionOut, act.middle, x)}, in);
 
   in = norm(on, middle, layer.feed_forward_norm, act.feed_forward_rstd.view().rows(0, rows_), is_adapted(kGate, kUp));
-  const View gate = rows_of(act.gate), up = rows_of(act.up);
+  const View gate = rows_of(act.gate), up = rows_of(act.up), product = !limits_.fp8 || is_adapted(kDown) ? rows_of(product_) : View();
+  const Fp8Rows narrow = limits_.fp8 ? narrow_.rows(rows_, config_.feed_forward) : Fp8Rows();
   const bool ends = stretch == Stretch::kAllButDown && !is_adapted(kDown);
   const bool are_bare = !limits_.fp8 && !is_adapted(kGate, kUp) && linears[kGate].bias.empty() && linears[kUp].bias.empty();
-  if (are_bare && !ends)
-    linear_swiglu(on, {rows_of(product_), gate, up, linears[kGate].weight, linears[kUp].weight}, in.plain);
-  else
-    apply_layers(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, in);
-  if (ends) return;
-  if (limits_.fp8) {
-    const Fp8Rows narrow = narrow_.rows(rows_, config_.feed_forward);
-    in = {.plain = is_adapted(kDown) ? rows_of(product_) : View(), .narrow = narrow};
-    swiglu_fp8(on, narrow, is_adapted(kDown) ? rows_of(product_) : View(), gate, up);
+  if (are_bare && !ends) {
+    linear_swiglu(on, {product, gate, up, linears[kGate].weight, linears[kUp].weight}, in.plain);
   } else {
-    in = {.plain = rows_of(product_), .narrow = {}};
-    if (!are_bare) swiglu(on, rows_of(product_), gate, up);
+    apply_layers(on, std::array{call(kGate, act.gate), call(kUp, act.up)}, in);
+    if (ends) return;
+    if (limits_.fp8)
+      swiglu_fp8(on, narrow, product, gate, up);
+    else
+      swiglu(on, product, gate, up);
   }
-  apply_layers(on, std::array{call(kDown, inputs_[number + 1], middle)}, in);
+  apply_layers(on, std::array{call(kDown, inputs_[number + 1], middle)}, {.plain = product, .narrow = narrow});
 }
 
 void TrainingPass::backward_layer(const Backend& on, std::size_t number, const LayerGradients& gradients, const Options& options,
