@@ -23,7 +23,8 @@ struct EncoderSimilaritySettings {
 };
 
 // One for each pair. Every distinct text is read once, so give all pairs of an evaluation in one call. All zero where a text is empty.
-// Memory is bounded by the settings, however many pairs there are. `on` is what the embedder runs on. Throws Error(kInterrupted) on Ctrl-C.
+// Memory is bounded by the settings, however many pairs there are. `on` is the processor, which compares what the embedder makes wherever
+// it runs. Throws Error(kInterrupted) on Ctrl-C.
 std::vector<EncoderSimilarity> encoder_similarity(EncoderEmbedder& embedder, const Backend& on, std::span<const TextPair> pairs,
                                                   const EncoderSimilaritySettings& settings = {});
 
