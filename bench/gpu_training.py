@@ -5,7 +5,7 @@
 
 Packed: 8 texts of 1 024 tokens, all of them real, for everybody. Seed batch: 8 tickets of 110 and 160 tokens, which the peer pads to 256 and
 we do not; real tokens are counted. fp8: our frozen matrices in FP8, the peers' in bf16. Memory: ours in two passes of 4 096 tokens, and over a
-base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card; the peer's is what PyTorch
+base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card but for CUDA's own context; the peer's is what PyTorch
 allocated. --whole: the thesis' training, 1 226 steps of the seed batch with its dropout
 (the peers' steps are without), seconds of its steps alone: no loading, evaluations or checkpoints; the peer's by its step. Needs torch, transformers, peft, liger-kernel and a GPU.
 """
