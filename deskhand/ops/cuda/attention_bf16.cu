@@ -44,6 +44,32 @@ __device__ float largest_of_row(float value) {
   return fmaxf(value, __shfl_xor_sync(~0u, value, 2));
 }
 
+// sums (16 of a warp's rows, 8 kTiles) += rows `left_row`.. of `left` times rows `right_row`.. of `right`, turned, at this depth of both.
+template <int kWidth, int kTiles>
+__device__ void add_scores(float (&sums)[kTiles][4], const Bf16* left, int left_row, const Bf16* right, int right_row, int depth) {
+  Fragment rows, columns;
+  load_left<kWidth>(rows, left, left_row, depth);
+#pragma unroll
+  for (int n = 0; n < kTiles; n += 2) {
+    load_right_of_rows<kWidth>(columns, right, right_row + n * 8, depth);
+    multiply_add(sums[n], rows, columns[0], columns[1]);
+    multiply_add(sums[n + 1], rows, columns[2], columns[3]);
+  }
+}
+
+// sums (16 of a warp's rows, kWidth) += the columns `depth`.. of `weights` times as many rows of `right` from `right_row` on.
+template <int kWidth, int kTiles>
+__device__ void add_weighed(float (&sums)[kWidth / 8][4], const float (&weights)[kTiles][4], int depth, const Bf16* right, int right_row) {
+  Fragment rows, columns;
+  left_of_sums(rows, weights[depth / 8], weights[depth / 8 + 1]);
+#pragma unroll
+  for (int n = 0; n < kWidth; n += 16) {
+    load_right<kWidth>(columns, right, right_row, n);
+    multiply_add(sums[n / 8], rows, columns[0], columns[1]);
+    multiply_add(sums[n / 8 + 1], rows, columns[2], columns[3]);
+  }
+}
+
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(Heads at, Bf16* out, float* logsumexp, const Bf16* q, const Bf16* k, const Bf16* v) {
@@ -79,16 +105,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     float score[kRows / 8][4] = {};
 #pragma unroll
-    for (int depth = 0; depth < kWidth; depth += 16) {
-      Fragment left, right;
-      load_left<kWidth>(left, query, warp * 16, depth);
-#pragma unroll
-      for (int n = 0; n < kRows; n += 16) {
-        load_right_of_rows<kWidth>(right, key(number % 2), n, depth);
-        multiply_add(score[n / 8], left, right[0], right[1]);
-        multiply_add(score[n / 8 + 1], left, right[2], right[3]);
-      }
-    }
+    for (int depth = 0; depth < kWidth; depth += 16) add_scores<kWidth>(score, query, warp * 16, key(number % 2), 0, depth);
     const int first = block.begin + number * kRows;
     if (first + kRows > block.end || (at.causal && first + kRows > block.first)) {
 #pragma unroll
@@ -123,16 +140,7 @@ __global__ void __launch_bounds__(kThreads)
         }
     }
 #pragma unroll
-    for (int depth = 0; depth < kRows; depth += 16) {
-      Fragment left, right;
-      left_of_sums(left, score[depth / 8], score[depth / 8 + 1]);
-#pragma unroll
-      for (int n = 0; n < kWidth; n += 16) {
-        load_right<kWidth>(right, value(number % 2), depth, n);
-        multiply_add(sum[n / 8], left, right[0], right[1]);
-        multiply_add(sum[n / 8 + 1], left, right[2], right[3]);
-      }
-    }
+    for (int depth = 0; depth < kRows; depth += 16) add_weighed<kWidth>(sum, score, depth, value(number % 2), depth);
     __syncthreads();  // before the tiles are fetched anew
   }
 #pragma unroll
@@ -220,21 +228,8 @@ __global__ void __launch_bounds__(kThreads) d_key_kernel(Heads at, Forward in, B
       float weight[kHalf / 8][4] = {}, slope[kHalf / 8][4] = {};
 #pragma unroll
       for (int depth = 0; depth < kWidth; depth += 16) {
-        Fragment left, right;
-        load_left<kWidth>(left, key, warp * 16, depth);
-#pragma unroll
-        for (int n = 0; n < kHalf; n += 16) {
-          load_right_of_rows<kWidth>(right, query(stage), part + n, depth);
-          multiply_add(weight[n / 8], left, right[0], right[1]);
-          multiply_add(weight[n / 8 + 1], left, right[2], right[3]);
-        }
-        load_left<kWidth>(left, value, warp * 16, depth);
-#pragma unroll
-        for (int n = 0; n < kHalf; n += 16) {
-          load_right_of_rows<kWidth>(right, d_out(stage), part + n, depth);
-          multiply_add(slope[n / 8], left, right[0], right[1]);
-          multiply_add(slope[n / 8 + 1], left, right[2], right[3]);
-        }
+        add_scores<kWidth>(weight, key, warp * 16, query(stage), part, depth);
+        add_scores<kWidth>(slope, value, warp * 16, d_out(stage), part, depth);
       }
 #pragma unroll
       for (int n = 0; n < kHalf / 8; ++n)
@@ -247,21 +242,8 @@ __global__ void __launch_bounds__(kThreads) d_key_kernel(Heads at, Forward in, B
         }
 #pragma unroll
       for (int depth = 0; depth < kHalf; depth += 16) {
-        Fragment left, right;
-        left_of_sums(left, weight[depth / 8], weight[depth / 8 + 1]);
-#pragma unroll
-        for (int n = 0; n < kWidth; n += 16) {
-          load_right<kWidth>(right, d_out(stage), part + depth, n);
-          multiply_add(sum_v[n / 8], left, right[0], right[1]);
-          multiply_add(sum_v[n / 8 + 1], left, right[2], right[3]);
-        }
-        left_of_sums(left, slope[depth / 8], slope[depth / 8 + 1]);
-#pragma unroll
-        for (int n = 0; n < kWidth; n += 16) {
-          load_right<kWidth>(right, query(stage), part + depth, n);
-          multiply_add(sum_k[n / 8], left, right[0], right[1]);
-          multiply_add(sum_k[n / 8 + 1], left, right[2], right[3]);
-        }
+        add_weighed<kWidth>(sum_v, weight, depth, d_out(stage), part + depth);
+        add_weighed<kWidth>(sum_k, slope, depth, query(stage), part + depth);
       }
     }
     __syncthreads();  // before the tiles are fetched anew
@@ -327,21 +309,8 @@ __global__ void __launch_bounds__(kThreads) d_query_kernel(Heads at, Forward in,
       float weight[kHalf / 8][4] = {}, slope[kHalf / 8][4] = {};
 #pragma unroll
       for (int depth = 0; depth < kWidth; depth += 16) {
-        Fragment left, right;
-        load_left<kWidth>(left, query, warp * 16, depth);
-#pragma unroll
-        for (int n = 0; n < kHalf; n += 16) {
-          load_right_of_rows<kWidth>(right, key(stage), part + n, depth);
-          multiply_add(weight[n / 8], left, right[0], right[1]);
-          multiply_add(weight[n / 8 + 1], left, right[2], right[3]);
-        }
-        load_left<kWidth>(left, d_out, warp * 16, depth);
-#pragma unroll
-        for (int n = 0; n < kHalf; n += 16) {
-          load_right_of_rows<kWidth>(right, value(stage), part + n, depth);
-          multiply_add(slope[n / 8], left, right[0], right[1]);
-          multiply_add(slope[n / 8 + 1], left, right[2], right[3]);
-        }
+        add_scores<kWidth>(weight, query, warp * 16, key(stage), part, depth);
+        add_scores<kWidth>(slope, d_out, warp * 16, value(stage), part, depth);
       }
       // Keys beyond the sequence are rows of zeros: whatever their weights, they add nothing.
 #pragma unroll
@@ -354,16 +323,7 @@ __global__ void __launch_bounds__(kThreads) d_query_kernel(Heads at, Forward in,
           slope[n][i] = p * (slope[n][i] - delta[i / 2]);
         }
 #pragma unroll
-      for (int depth = 0; depth < kHalf; depth += 16) {
-        Fragment left, right;
-        left_of_sums(left, slope[depth / 8], slope[depth / 8 + 1]);
-#pragma unroll
-        for (int n = 0; n < kWidth; n += 16) {
-          load_right<kWidth>(right, key(stage), part + depth, n);
-          multiply_add(sum[n / 8], left, right[0], right[1]);
-          multiply_add(sum[n / 8 + 1], left, right[2], right[3]);
-        }
-      }
+      for (int depth = 0; depth < kHalf; depth += 16) add_weighed<kWidth>(sum, slope, depth, key(stage), part + depth);
     }
     __syncthreads();  // before the tiles are fetched anew
   }
@@ -445,7 +405,7 @@ void attention_backward_bf16(const Backend& on, const AttentionGradients& gradie
   if (blocks.empty() || d_out.shape()[1] == 0) return;
   const Heads at = heads_of(on, blocks, d_out.shape(), forward.k.shape(), options);
   float* const delta = on.cuda->scratch<float>(kDelta, d_out.shape()[0] * at.heads);
-  const Forward in{pointer<Bf16>(forward.q), pointer<Bf16>(forward.k),     pointer<Bf16>(forward.v),
+  const Forward in{pointer<Bf16>(forward.q), pointer<Bf16>(forward.k),   pointer<Bf16>(forward.v),
                    pointer<Bf16>(d_out),     pointer(forward.logsumexp), delta};
   const std::int64_t first = std::int64_t{bounds.front()} * at.heads, count = std::int64_t{bounds.back() - bounds.front()} * at.heads;
   const auto number = static_cast<unsigned>(blocks.size());
