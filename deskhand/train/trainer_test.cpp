@@ -1,10 +1,6 @@
 #include "deskhand/train/trainer.h"
 
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -12,123 +8,20 @@
 #include <numeric>
 #include <tuple>
 
-#include "deskhand/base/error.h"
 #include "deskhand/base/json.h"
-#include "deskhand/base/mapped_file.h"
 #include "deskhand/model/safetensors.h"
 #include "deskhand/model/training_pass.h"
-#include "deskhand/tensor/cuda/context.h"
+#include "deskhand/ops/cuda/testing.h"
+#include "deskhand/ops/fp8.h"
 #include "deskhand/train/adapt.h"
-#include "deskhand/train/random.h"
-#include "tests/temporary_folder.h"
+#include "deskhand/train/run_testing.h"
 
 namespace deskhand {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace testing;
 using End = TrainingOutcome::End;
-const fs::path kGolden = fs::path(DESKHAND_SOURCE_DIR) / "tests/golden";
-
-const Decoder& model(const std::string& name) {
-  static std::map<std::string, Decoder> loaded;
-  auto at = loaded.find(name);
-  if (at == loaded.end()) at = loaded.emplace(name, Decoder::load(kGolden / "models" / name)).first;
-  return at->second;
-}
-
-struct Machine {
-  explicit Machine(int threads) : pool(threads) {}
-  ThreadPool pool;
-  Workspace workspace;
-  Backend on{.pool = &pool, .workspace = &workspace, .cpu = CpuFeatures::detect()};
-};
-
-// Tokens that follow one another by a rule, so that there is something to learn.
-std::vector<Example> examples_of(std::size_t count, std::uint64_t seed) {
-  Random random(seed);
-  std::vector<Example> examples(count);
-  for (Example& example : examples) {
-    const auto length = 5 + random.below(12);
-    auto token = static_cast<std::int32_t>(3 + random.below(20));
-    for (std::uint64_t i = 0; i < length; ++i) {
-      example.ids.push_back(token);
-      token = 3 + (token * 5 + static_cast<std::int32_t>(random.below(2))) % 20;
-    }
-    example.answer_begin = static_cast<std::int32_t>(1 + random.below(length - 2));
-  }
-  return examples;
-}
-
-Recipe small_recipe() {
-  Recipe recipe;
-  recipe.lora = {.targets = {"q_proj", "v_proj", "down_proj"}, .r = 2, .alpha = 4, .dropout = 0.1};
-  recipe.data = {.max_tokens = 40, .batch = 4, .pass_tokens = 40};
-  recipe.optimizer = {.learning_rate = 0.01, .weight_decay = 0.01};
-  recipe.run = {.epochs = 2, .evaluate_every = 3, .keep_checkpoints = 2, .seed = 7};
-  return recipe;
-}
-
-RunInfo info() {
-  return {.name = "one", .method = "lora", .base_model = "acme/tiny", .base_hash = "b0", .recipe_hash = "c0", .data_hash = "d0"};
-}
-
-// A run in a folder of its own.
-struct Run {
-  Recipe recipe = small_recipe();
-  std::string base = "qwen2";
-  std::vector<Example> training = examples_of(18, 1), validation = examples_of(6, 2);  // 5 steps an epoch
-  int threads = 1;
-  TrainingWatch watch;
-  RunInfo about = info();
-  TemporaryFolder folder{true};
-
-  fs::path root() const { return folder.path() / "run"; }
-  TrainingOutcome start() { return go(make_run_folder(root(), false), false); }
-  TrainingOutcome resume() { return go({root()}, true); }
-  TrainingOutcome go(const RunFolder& in, bool is_resumed) {
-    Machine machine(threads);
-    return run_training(machine.on, model(base), {training, validation}, recipe, in, about, is_resumed, watch);
-  }
-  std::string adapter() const { return read_text_file(root() / "adapter/adapter_model.safetensors"); }
-};
-
-// The log without what a clock says.
-std::vector<std::string> log_of(const fs::path& root) {
-  const RunLog log = read_run_log(root / "log.jsonl");
-  std::vector<std::string> lines;
-  for (const StepRecord& r : log.steps)
-    lines.push_back(fmt::format("step {} {} {} {} {} {} {} {}", r.step, r.epoch, r.loss, r.grad_norm, r.learning_rate, r.entropy,
-                                r.num_tokens, r.mean_token_accuracy));
-  for (const EvalRecord& r : log.evaluations)
-    lines.push_back(fmt::format("evaluation {} {} {} {} {} {}", r.step, r.epoch, r.loss, r.entropy, r.mean_token_accuracy, r.num_tokens));
-  return lines;
-}
-
-std::vector<double> losses_of(const fs::path& root) {
-  std::vector<double> losses;
-  for (const StepRecord& record : read_run_log(root / "log.jsonl").steps) losses.push_back(record.loss);
-  return losses;
-}
-
-std::string fault_of(const std::function<void()>& work, ExitCode code) {
-  try {
-    work();
-  } catch (const Error& error) {
-    CHECK(error.code() == code);
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  const bool is_there = text.find(part) != std::string::npos;
-  if (!is_there) MESSAGE("'", part, "' is not in: ", text);
-  return is_there;
-}
-
-std::function<bool()> stop_after(int steps, int& taken) {
-  return [=, &taken] { return taken >= steps; };
-}
 
 double worst_relative(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
@@ -333,137 +226,6 @@ TEST_CASE("another number of threads gives the same adapter to the bit") {
   CHECK(log_of(three.root()) == log_of(one.root()));
 }
 
-TEST_CASE("stopping at step 5 and resuming gives the same losses and the same adapter, to the bit") {
-  for (const int stop : {1, 3, 5, 9, 10}) {
-    CAPTURE(stop);
-    Run through, parted;
-    const TrainingOutcome expected = through.start();
-    int taken = 0;
-    parted.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
-    parted.watch.should_stop = stop_after(stop, taken);
-    const TrainingOutcome first = parted.start();
-    CHECK(first.end == End::kInterrupted);
-    CHECK(first.state.step == stop);
-    CHECK_FALSE(fs::exists(parted.root() / "adapter"));
-    CHECK(read_run_info(parted.root() / "run.json").finished.empty());
-    parted.watch.should_stop = nullptr;
-    const TrainingOutcome second = parted.resume();
-    CHECK(second.end == End::kFinished);
-    CHECK(parted.adapter() == through.adapter());
-    CHECK(log_of(parted.root()) == log_of(through.root()));
-    CHECK(second.mean_train_loss == expected.mean_train_loss);
-    CHECK(second.mean_train_accuracy == expected.mean_train_accuracy);
-    CHECK(second.first_evaluation->loss == expected.first_evaluation->loss);
-    CHECK(second.best_evaluation->step == expected.best_evaluation->step);
-    CHECK(second.last_step->loss == expected.last_step->loss);
-    CHECK(second.state.num_tokens == expected.state.num_tokens);
-    CHECK_FALSE(read_run_info(parted.root() / "run.json").finished.empty());
-  }
-}
-
-TEST_CASE("whatever moment a run's folder is taken from, it resumes to the same log and the same adapter") {
-  Run through;
-  through.recipe.run.checkpoint_every = 2;
-  const TemporaryFolder copies(true);
-  std::vector<fs::path> moments;
-  const auto copy = [&] {
-    moments.push_back(copies.path() / std::to_string(moments.size()));
-    fs::copy(through.root(), moments.back(), fs::copy_options::recursive);
-  };
-  through.watch.stepped = [&](const StepRecord&, std::int64_t) { copy(); };
-  through.watch.evaluated = [&](const EvalRecord&, bool) { copy(); };
-  through.start();
-  copy();
-  CHECK(moments.size() == 10 + 5 + 1);  // evaluations before the first step, after 3, 6, 9 and at the end
-  for (const fs::path& moment : moments) {
-    CAPTURE(moment.filename().string());
-    std::ofstream(moment / "log.jsonl", std::ios::app) << "{\"step\": 99, \"lo";  // a line that was being written
-    Machine machine(1);
-    run_training(machine.on, model("qwen2"), {through.training, through.validation}, through.recipe, {moment}, info(), true, {});
-    CHECK(read_text_file(moment / "adapter/adapter_model.safetensors") == through.adapter());
-    CHECK(log_of(moment) == log_of(through.root()));
-  }
-}
-
-TEST_CASE("an evaluation that a stop cut off is made up once, also when the run is killed right after it") {
-  Run through, parted;
-  through.start();
-  int asked = 0;
-  parted.watch.stepped = [&](const StepRecord& record, std::int64_t) { asked = record.step == 6 ? 1 : 0; };
-  parted.watch.should_stop = [&] { return asked > 0 && ++asked > 2; };  // not after step 6, but after its evaluation's first pass
-  CHECK(parted.start().end == End::kInterrupted);
-  CHECK(read_run_log(parted.root() / "log.jsonl").evaluations.back().step == 3);
-  parted.watch = {};
-  parted.watch.evaluated = [](const EvalRecord&, bool) { throw std::runtime_error("killed"); };
-  CHECK_THROWS_AS(parted.resume(), std::runtime_error);
-  CHECK(read_run_log(parted.root() / "log.jsonl").evaluations.back().step == 6);
-  parted.watch = {};
-  parted.resume();
-  CHECK(parted.adapter() == through.adapter());
-  CHECK(log_of(parted.root()) == log_of(through.root()));
-}
-
-TEST_CASE("killed again and again at moments of no choosing, a run ends in the same adapter to the bit") {
-  Run through, killed;
-  through.recipe.run.checkpoint_every = killed.recipe.run.checkpoint_every = 1;
-  through.recipe.run.epochs = killed.recipe.run.epochs = 4;
-  through.start();
-  make_run_folder(killed.root(), false);
-  int rounds = 0;
-  for (useconds_t wait = 10000; !fs::exists(killed.root() / "adapter/adapter_config.json") && rounds < 60; wait += 4000, ++rounds) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      try {
-        killed.resume();
-      } catch (...) {
-        ::_exit(1);
-      }
-      ::_exit(0);
-    }
-    ::usleep(wait);
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-  }
-  CHECK(rounds > 1);
-  killed.resume();
-  CHECK(killed.adapter() == through.adapter());
-  CHECK(log_of(killed.root()) == log_of(through.root()));
-}
-
-TEST_CASE("damaged checkpoints are passed over with a warning and do not come back") {
-  Run through, run;
-  through.start();
-  int taken = 0;
-  run.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
-  run.watch.should_stop = stop_after(8, taken);
-  run.start();
-  std::string warning;
-  run.watch = {.warned = [&](std::string_view text) { warning += text; }};
-  fs::resize_file(run.root() / "checkpoints/step-00000008.safetensors", 200);
-  run.resume();
-  CHECK(contains(warning, "step-00000008"));
-  CHECK(run.adapter() == through.adapter());
-  CHECK(log_of(run.root()) == log_of(through.root()));
-}
-
-TEST_CASE("a run does not resume with other settings, other data or another base, nor begin where there is one") {
-  Run run;
-  int taken = 0;
-  run.watch.stepped = [&](const StepRecord&, std::int64_t) { ++taken; };
-  run.watch.should_stop = stop_after(2, taken);
-  run.start();
-  for (const auto& [part, change] :
-       {std::pair{"recipe", &RunInfo::recipe_hash}, std::pair{"data", &RunInfo::data_hash}, std::pair{"base", &RunInfo::base_hash}}) {
-    run.about = info();
-    run.about.*change = "other";
-    CHECK(contains(fault_of([&] { run.resume(); }, ExitCode::kUsage), fmt::format("the {} is not the one the run began with", part)));
-  }
-  run.about = info();
-  CHECK(contains(fault_of([&] { run.go({run.root()}, false); }, ExitCode::kCannotWrite), "checkpoints of another run"));
-  run.watch = {};
-  CHECK(run.resume().end == End::kFinished);
-}
-
 TEST_CASE("a learning rate without bounds: its step is the last that counts, three are skipped, and the run says what to change") {
   Run run;
   run.recipe.optimizer.learning_rate = std::numeric_limits<double>::infinity();
@@ -623,44 +385,6 @@ TEST_CASE("where the best evaluation's checkpoint is damaged, the last step's ad
   CHECK(run.adapter() != adapter);
 }
 
-TEST_CASE("a disk that fills up while logging or at the end: what is safe is said, and with room the run goes on to the same adapter") {
-  Run through, full;
-  through.start();
-  const auto limited = [&](rlim_t bytes, const std::function<void()>& work) {
-    const auto before = ::signal(SIGXFSZ, SIG_IGN);  // writing beyond so many bytes of a file fails as on a full disk
-    rlimit old{};
-    ::getrlimit(RLIMIT_FSIZE, &old);
-    const rlimit tight{bytes, old.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &tight);
-    const std::string fault = fault_of(work, ExitCode::kCannotWrite);
-    ::setrlimit(RLIMIT_FSIZE, &old);
-    ::signal(SIGXFSZ, before);
-    return fault;
-  };
-  full.watch.stepped = [&](const StepRecord& record, std::int64_t) {
-    if (record.step == 4) throw Error(ExitCode::kCannotWrite, "stopped here");
-  };
-  CHECK(contains(fault_of([&] { full.start(); }, ExitCode::kCannotWrite), "stopped here"));
-  full.watch = {};
-  const auto log_bytes = static_cast<rlim_t>(fs::file_size(full.root() / "log.jsonl"));
-  CHECK(contains(limited(log_bytes + 10, [&] { full.resume(); }), "step-00000003.safetensors is whole: make room and resume from there"));
-  full.resume();
-  CHECK(full.adapter() == through.adapter());
-  CHECK(log_of(full.root()) == log_of(through.root()));
-
-  // Full when the last thing of all is written: no half adapter, and the run is not said to be finished.
-  const auto adapter_bytes = fs::file_size(full.root() / "adapter/adapter_model.safetensors");
-  REQUIRE(adapter_bytes > fs::file_size(full.root() / "log.jsonl"));
-  fs::remove_all(full.root() / "adapter");
-  const std::string fault = limited(static_cast<rlim_t>(adapter_bytes - 1), [&] { full.resume(); });
-  CHECK(contains(fault, "adapter_model.safetensors"));
-  CHECK(contains(fault, "step-00000010.safetensors is whole: make room and resume from there"));
-  CHECK(fs::is_empty(full.root() / "adapter"));
-  CHECK(read_run_info(full.root() / "run.json").finished.empty());
-  full.resume();
-  CHECK(full.adapter() == through.adapter());
-}
-
 TEST_CASE("without validation tickets a run makes checkpoints at each epoch's end and keeps the last step") {
   Run run;
   run.validation.clear();
@@ -784,11 +508,7 @@ void check_fp8(const Backend& on) {
 
 TEST_CASE("with frozen matrices in FP8 a run's loss stays within 1 % of the exact one, and does not change from run to run") {
   check_fp8({.kind = Backend::Kind::kReference});
-  if (const CudaDevices found = cuda_devices(1); !found.devices.empty() && found.devices.front().is_new_enough()) {
-    CudaContext context;
-    const Backend on{.kind = Backend::Kind::kCuda, .cuda = &context};
-    if (has_fp8(on)) check_fp8(on);
-  }
+  if (const auto at = gpu(); at && has_fp8(at->on)) check_fp8(at->on);
 }
 
 }  // namespace deskhand
