@@ -222,7 +222,8 @@ std::vector<Measure> measure_table(const MeasureSettings& settings) {
        false,
        kNoResolution},
 
-      {{"case_similarity", "Similarity of cases", "Cost", "Mean similarity of the cases found, as the system measures it.", "", Better::kNeither},
+      {{"case_similarity", "Similarity of cases", "Cost", "Mean similarity of the cases found, as the system measures it.", "",
+        Better::kNeither},
        [](M m) { return &m.case_similarity; },
        nullptr,
        false,
@@ -243,14 +244,14 @@ std::vector<Measure> measure_table(const MeasureSettings& settings) {
        false,
        "no language model"},
   };
-  table.push_back({{"peak_memory", "Peak memory", "Cost", "Of the whole process while it answered.", "MiB", kDown},
-                   nullptr,
-                   [](M m, const MeasureSettings&) -> Statistic {
-                     return
-                         [peak = m.system->peak_bytes](Rows, Scratch&) { return peak ? std::optional(*peak / (1 << 20)) : std::nullopt; };
-                   },
-                   false,
-                   kNotTold});
+  table.push_back(
+      {{"peak_memory", "Peak memory", "Cost", "Of the whole process while it answered, without what lies on a GPU.", "MiB", kDown},
+       nullptr,
+       [](M m, const MeasureSettings&) -> Statistic {
+         return [peak = m.system->peak_bytes](Rows, Scratch&) { return peak ? std::optional(*peak / (1 << 20)) : std::nullopt; };
+       },
+       false,
+       kNotTold});
   for (Measure& measure : table) measure.info.per_ticket = measure.column != nullptr;
   return table;
 }
