@@ -394,21 +394,31 @@ void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate,
   rows_to_fp8<2, 3>(on, out, {plain_gate, plain_up}, {d_out, gate, up}, SwigluBackward());
 }
 
+namespace {
+
+// out (N, O) = x weight^T in bf16, as the bits are: not yet scaled.
+Product product_of(void* out, const ConstFp8Rows& x, const ConstFp8Rows& weight) {
+  const std::int64_t outputs = weight.values.shape()[0], inputs = x.values.shape()[1];
+  return {.rows = x.values.shape()[0],
+          .columns = outputs,
+          .depth = inputs,
+          .a = x.values.data(),
+          .a_step = inputs,
+          .b = weight.values.data(),
+          .b_step = inputs,
+          .b_turned = true,
+          .c = out,
+          .c_step = outputs,
+          .type = Product::Type::kE4M3,
+          .result = Product::Type::kBF16};
+}
+
+}  // namespace
+
 void fp8_linear_in_two(const Backend& on, View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView add) {
-  const std::int64_t tokens = out.shape()[0], outputs = out.shape()[1], inputs = x.values.shape()[1];
+  const std::int64_t tokens = out.shape()[0], outputs = out.shape()[1];
   auto* const bare = on.cuda->scratch<Bf16>(kInputs, tokens * outputs);
-  multiply(on, {.rows = tokens,
-                .columns = outputs,
-                .depth = inputs,
-                .a = x.values.data(),
-                .a_step = inputs,
-                .b = weight.values.data(),
-                .b_step = inputs,
-                .b_turned = true,
-                .c = bare,
-                .c_step = outputs,
-                .type = Product::Type::kE4M3,
-                .result = Product::Type::kBF16});
+  multiply(on, product_of(bare, x, weight));
   scale_kernel<<<blocks_for(tokens, 1), kThreads, 0, stream(on)>>>(pointer<Bf16>(out), bare, pointer(x.scales), pointer(weight.scales),
                                                                    add.empty() ? nullptr : pointer<Bf16>(add), outputs);
   check_launch();
@@ -416,24 +426,12 @@ void fp8_linear_in_two(const Backend& on, View out, const ConstFp8Rows& x, const
 
 void fp8_linear(const Backend& on, View out, const ConstFp8Rows& x, const ConstFp8Rows& weight, ConstView bias, ConstView add) {
   require_gpu(on, {out, x.values, x.scales, weight.values, weight.scales, bias, add});
-  const std::int64_t tokens = out.shape()[0], outputs = out.shape()[1], inputs = x.values.shape()[1];
-  if (tokens == 0 || outputs == 0) return;
-  const Product product{.rows = tokens,
-                        .columns = outputs,
-                        .depth = inputs,
-                        .a = x.values.data(),
-                        .a_step = inputs,
-                        .b = weight.values.data(),
-                        .b_step = inputs,
-                        .b_turned = true,
-                        .c = out.data(),
-                        .c_step = outputs,
-                        .type = Product::Type::kE4M3,
-                        .result = Product::Type::kBF16,
-                        .add = !add.empty(),
-                        .plus = add.data(),
-                        .a_scales = pointer(x.scales),
-                        .b_scales = pointer(weight.scales)};
+  if (out.shape().elements() == 0) return;
+  Product product = product_of(out.data(), x, weight);
+  product.add = !add.empty();
+  product.plus = add.data();
+  product.a_scales = pointer(x.scales);
+  product.b_scales = pointer(weight.scales);
   if (!has_row_scales(on) || !try_multiply(on, product)) fp8_linear_in_two(on, out, x, weight, add);
   if (!bias.empty()) add_bias(on, out, bias);
 }
