@@ -1,8 +1,7 @@
 // cuBLASLt thinks in columns: our row-major c = a b is its c^T = b^T a^T, so b is its first matrix and a its second.
 #include "deskhand/ops/cuda/multiply.h"
 
-#include <algorithm>
-#include <utility>
+#include <optional>
 
 #include "deskhand/ops/cuda/launch.cuh"
 
@@ -75,6 +74,94 @@ void scale_rows(MatmulDesc&, const Product&) {
 constexpr bool kBuiltWithRowScales = false;
 #endif
 
+MatmulDesc description_of(const Product& p) {
+  cublasLtMatmulDesc_t made = nullptr;
+  check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  MatmulDesc desc(made);
+  set(desc, CUBLASLT_MATMUL_DESC_TRANSA, p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(desc, CUBLASLT_MATMUL_DESC_TRANSB, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N);
+  if (p.type == Product::Type::kE4M3) set(desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, kFastSums);
+  if (p.a_scales) scale_rows(desc, p);
+  if (p.bias) {
+    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+    if (p.count > 1) set(desc, CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, p.bias_apart);
+  }
+  return desc;
+}
+
+// In cuBLASLt's order.
+struct Layouts {
+  MatrixLayout first, second, result;
+};
+
+Layouts layouts_of(const Product& p) {
+  const cudaDataType_t type = cuda_type(p.type);
+  Layouts made{p.b_turned ? layout(type, p.depth, p.columns, p.b_step) : layout(type, p.columns, p.depth, p.b_step),
+               p.a_turned ? layout(type, p.rows, p.depth, p.a_step) : layout(type, p.depth, p.rows, p.a_step),
+               layout(cuda_type(p.result), p.columns, p.rows, p.c_step)};
+  if (p.count > 1) {
+    repeat(made.first, p.count, p.b_apart);
+    repeat(made.second, p.count, 0);
+    repeat(made.result, p.count, p.c_apart);
+  }
+  return made;
+}
+
+const void* summand_of(const Product& p) {
+  return p.plus ? p.plus : p.c;
+}
+
+struct Alignments {
+  std::uint32_t a, b, c, plus;
+};
+
+Alignments alignments_of(const Product& p) {
+  return {alignment(p.a), alignment(p.b, p.b_apart * size_of(p.type)), alignment(p.c, p.c_apart * size_of(p.result)),
+          alignment(summand_of(p), p.c_apart * size_of(p.result))};
+}
+
+CudaHandles::ProductKey key_of(const Product& p, const Alignments& aligned) {
+  const int kind = (p.type == Product::Type::kF32 ? 0 : 1) | (p.a_turned ? 2 : 0) | (p.b_turned ? 4 : 0) | (p.add ? 8 : 0) |
+                   (p.result == Product::Type::kF32 ? 0 : 16) | (p.type == Product::Type::kE4M3 ? 32 : 0) | (p.a_scales ? 64 : 0) |
+                   (p.bias ? 128 : 0) | static_cast<int>(p.count) << 8;
+  return {p.rows,
+          p.columns,
+          p.depth,
+          p.a_step,
+          p.b_step,
+          p.c_step,
+          kind,
+          static_cast<int>(aligned.a << 16 | aligned.b),
+          static_cast<int>(aligned.plus << 16 | aligned.c)};
+}
+
+// The algorithm that cuBLASLt thinks the fastest; nothing where it knows none.
+std::optional<cublasLtMatmulAlgo_t> proposed(const CudaHandles& handles, const Product& p, const MatmulDesc& desc, const Layouts& layouts,
+                                             const Alignments& aligned) {
+  cublasLtMatmulPreference_t made = nullptr;
+  check(cublasLtMatmulPreferenceCreate(&made));
+  MatmulPreference preference(made);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(handles.matmul_workspace.bytes));
+  // Parts of a split depth may neither be added in place, in whatever order they end, nor be rounded to the result's type before.
+  // Nor does it pay where there are few rows and enough columns for the card.
+  const bool splits = p.rows > kFewRows || p.columns < kManyColumns;
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<std::uint32_t>(splits ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, aligned.b);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned.a);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, aligned.plus);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned.c);
+  cublasLtMatmulHeuristicResult_t best{};
+  int count = 0;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handles.matmul.get(), desc.get(), layouts.first.get(), layouts.second.get(), layouts.result.get(),
+                                     layouts.result.get(), preference.get(), 1, &best, &count);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  check(status);
+  return count == 0 ? std::nullopt : std::optional(best.algo);
+}
+
 }  // namespace
 
 bool has_row_scales(const Backend& on) {
@@ -90,76 +177,26 @@ void multiply(const Backend& on, const Product& product) {
 bool try_multiply(const Backend& on, const Product& p) {
   if (p.rows == 0 || p.columns == 0) return true;
   DESKHAND_ASSERT(p.depth > 0, "a product of something");
-  CudaHandles& handles = on.cuda->handles();
-  const bool is_fp8 = p.type == Product::Type::kE4M3, is_scaled = p.a_scales != nullptr;
+  const bool is_fp8 = p.type == Product::Type::kE4M3;
   DESKHAND_ASSERT(p.result == Product::Type::kF32 || p.type != Product::Type::kF32, "a bf16 result of bf16 factors");
-  DESKHAND_ASSERT(is_fp8 ? p.result == Product::Type::kBF16 && p.b_turned && !p.a_turned : !is_scaled, "e4m3 along the depth, to bf16");
+  DESKHAND_ASSERT(is_fp8 ? p.result == Product::Type::kBF16 && p.b_turned && !p.a_turned : !p.a_scales, "e4m3 along the depth, to bf16");
   DESKHAND_ASSERT(p.add || !p.plus, "what is added is added");
+  DESKHAND_ASSERT(!p.add || p.count == 1, "several products at once are not added");
   DESKHAND_ASSERT(!p.bias || (p.type == Product::Type::kBF16 && p.result == Product::Type::kBF16), "a bias of bf16's products");
-  const cudaDataType_t type = cuda_type(p.type);
-  cublasLtMatmulDesc_t made = nullptr;
-  check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-  MatmulDesc desc(made);
-  set(desc, CUBLASLT_MATMUL_DESC_TRANSA, p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N);
-  set(desc, CUBLASLT_MATMUL_DESC_TRANSB, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (is_fp8) set(desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, kFastSums);
-  if (is_scaled) scale_rows(desc, p);
-  if (p.bias) {
-    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  }
-  const MatrixLayout first = p.b_turned ? layout(type, p.depth, p.columns, p.b_step) : layout(type, p.columns, p.depth, p.b_step);
-  const MatrixLayout second = p.a_turned ? layout(type, p.rows, p.depth, p.a_step) : layout(type, p.depth, p.rows, p.a_step);
-  const MatrixLayout result = layout(cuda_type(p.result), p.columns, p.rows, p.c_step);
-  if (p.count > 1) {
-    DESKHAND_ASSERT(!p.add, "several products at once are not added");
-    repeat(first, p.count, p.b_apart);
-    repeat(second, p.count, 0);
-    repeat(result, p.count, p.c_apart);
-    if (p.bias) set(desc, CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, p.bias_apart);
-  }
-
-  const void* const plus = p.plus ? p.plus : p.c;
-  const std::uint32_t a_align = alignment(p.a), b_align = alignment(p.b, p.b_apart * size_of(p.type)),
-                      c_align = alignment(p.c, p.c_apart * size_of(p.result)), plus_align = alignment(plus, p.c_apart * size_of(p.result));
-  const CudaHandles::ProductKey key{p.rows,
-                                    p.columns,
-                                    p.depth,
-                                    p.a_step,
-                                    p.b_step,
-                                    p.c_step,
-                                    (p.type == Product::Type::kF32 ? 0 : 1) | (p.a_turned ? 2 : 0) | (p.b_turned ? 4 : 0) |
-                                        (p.add ? 8 : 0) | (p.result == Product::Type::kF32 ? 0 : 16) | (is_fp8 ? 32 : 0) |
-                                        (is_scaled ? 64 : 0) | (p.bias ? 128 : 0) | static_cast<int>(p.count) << 8,
-                                    static_cast<int>(a_align << 16 | b_align),
-                                    static_cast<int>(plus_align << 16 | c_align)};
+  CudaHandles& handles = on.cuda->handles();
+  const MatmulDesc desc = description_of(p);
+  const Layouts layouts = layouts_of(p);
+  const Alignments aligned = alignments_of(p);
+  const CudaHandles::ProductKey key = key_of(p, aligned);
   auto found = handles.algorithms.find(key);
   if (found == handles.algorithms.end()) {
-    cublasLtMatmulPreference_t preference_made = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&preference_made));
-    MatmulPreference preference(preference_made);
-    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(handles.matmul_workspace.bytes));
-    // Parts of a split depth may neither be added in place, in whatever order they end, nor be rounded to the result's type before.
-    // Nor does it pay where there are few rows and enough columns for the card.
-    const bool splits = p.rows > kFewRows || p.columns < kManyColumns;
-    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-        static_cast<std::uint32_t>(splits ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE));
-    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b_align);
-    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a_align);
-    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, plus_align);
-    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, c_align);
-    cublasLtMatmulHeuristicResult_t best{};
-    int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handles.matmul.get(), desc.get(), first.get(), second.get(), result.get(),
-                                                                 result.get(), preference.get(), 1, &best, &count);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
-    check(status);
-    if (count == 0) return false;
-    found = handles.algorithms.emplace(key, best.algo).first;
+    const auto algorithm = proposed(handles, p, desc, layouts, aligned);
+    if (!algorithm) return false;
+    found = handles.algorithms.emplace(key, *algorithm).first;
   }
   const float scale = p.scale, keep = p.add ? 1.0f : 0.0f;
-  check(cublasLtMatmul(handles.matmul.get(), desc.get(), &scale, p.b, first.get(), p.a, second.get(), &keep, plus, result.get(), p.c,
-                       result.get(), &found->second, handles.matmul_workspace.data.get(),
+  check(cublasLtMatmul(handles.matmul.get(), desc.get(), &scale, p.b, layouts.first.get(), p.a, layouts.second.get(), &keep, summand_of(p),
+                       layouts.result.get(), p.c, layouts.result.get(), &found->second, handles.matmul_workspace.data.get(),
                        static_cast<std::size_t>(handles.matmul_workspace.bytes), handles.stream.get()));
   return true;
 }
