@@ -59,8 +59,8 @@ double seconds_of(CudaContext& context, const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double gib_taken(const CudaDevice& before) {
-  return static_cast<double>(before.free_bytes - cuda_devices().devices.front().free_bytes) / (1ll << 30);
+double gib_taken(const CudaContext& context) {
+  return static_cast<double>(context.card().free_bytes - context.free_bytes()) / (1ll << 30);
 }
 
 // Sequences that a decoder goes on with, the likeliest token each time.
@@ -111,7 +111,7 @@ std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed, std::i
   return tokens;
 }
 
-void measure_decoder(const Backend& on, DType type, std::int64_t layers, const CudaDevice& before) {
+void measure_decoder(const Backend& on, DType type, std::int64_t layers) {
   constexpr std::int32_t kPrompt = 2048, kNew = 128, kTickets = 64, kTicket = 700, kShared = 256, kPass = 8192;
   const DecoderConfig config = llama8b(layers);
   const Decoder decoder = random_decoder(config, type);
@@ -131,7 +131,7 @@ void measure_decoder(const Backend& on, DType type, std::int64_t layers, const C
     };
     steps(8);
     generate = kNew / seconds_of(*on.cuda, [&] { steps(kNew); });
-    gib = gib_taken(before);
+    gib = gib_taken(*on.cuda);
   }
   fmt::print("{{\"weights\": \"{}\", \"layers\": {}, \"prompt2048_tok_s\": {:.0f}, \"generate_tok_s\": {:.1f}, \"gib\": {:.2f}",
              dtype_name(type), layers, kPrompt / prompt, generate, gib);
@@ -228,20 +228,19 @@ int main(int count, char** arguments) try {
     fmt::print(stderr, "usage: gpu_answering minilm|bf16|f16|q8_0|q4_0|q4_1|q5_0|q5_1|q4_k|q5_k|q6_k [LAYERS]\n");
     return 2;
   }
-  const CudaDevices found = cuda_devices();
+  const CudaDevices found = cuda_devices(1);
   if (found.devices.empty()) {
     constexpr int kSkipped = 77;
     fmt::print(stderr, "skipped, no GPU: {}\n", found.reason);
     return kSkipped;
   }
-  const CudaDevice before = found.devices.front();
   CudaContext context;
   Workspace workspace;
   const Backend on{.kind = Backend::Kind::kCuda, .workspace = &workspace, .cuda = &context};
   if (std::string_view(arguments[1]) == "minilm") measure_encoder(on);
   for (const DType type : {DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K,
                            DType::kQ5_K, DType::kQ6_K})
-    if (dtype_name(type) == arguments[1]) measure_decoder(on, type, count > 2 ? std::atoll(arguments[2]) : 32, before);
+    if (dtype_name(type) == arguments[1]) measure_decoder(on, type, count > 2 ? std::atoll(arguments[2]) : 32);
 } catch (const std::exception& fault) {
   fmt::print(stderr, "{}\n", fault.what());
   return 1;

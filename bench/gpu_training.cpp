@@ -98,9 +98,8 @@ DType type_of(std::string_view name) {
   throw Error(ExitCode::kUsage, "no type of weights: {}", name);
 }
 
-double gib_taken(const CudaDevice& before) {
-  const CudaDevice now = cuda_devices().devices.front();
-  return static_cast<double>(before.free_bytes - now.free_bytes) / (1ll << 30);
+double gib_taken(const CudaContext& context) {
+  return static_cast<double>(context.card().free_bytes - context.free_bytes()) / (1ll << 30);
 }
 
 }  // namespace
@@ -114,7 +113,7 @@ int main(int count, char** arguments) try {
   const bool hybrid = std::string_view(arguments[1]) == "hybrid", small = std::string_view(arguments[1]) == "small";
   const std::int64_t texts = number(2, 0), passes = number(4, 1), steps = number(5, 1);
   const auto given = numbers_of(arguments[3]);
-  const CudaDevices found = cuda_devices();
+  const CudaDevices found = cuda_devices(1);
   if (found.devices.empty()) {
     constexpr int kSkipped = 77;
     fmt::print(stderr, "skipped, no GPU: {}\n", found.reason);
@@ -172,7 +171,7 @@ int main(int count, char** arguments) try {
   const double median = seconds[seconds.size() / 2];
   fmt::print("{{\"tokens_s\": {:.0f}, \"step_s\": {:.4f}, \"all_s\": {:.1f}, \"gib\": {:.2f}, \"losses\": [{:.4f}]}}\n",
              static_cast<double>(tokens * passes) / median, median, std::accumulate(seconds.begin(), seconds.end(), 0.0),
-             gib_taken(found.devices.front()), fmt::join(losses, ", "));
+             gib_taken(context), fmt::join(losses, ", "));
 } catch (const std::exception& fault) {
   fmt::print(stderr, "{}\n", fault.what());
   return 1;
