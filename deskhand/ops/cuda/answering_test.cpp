@@ -117,6 +117,13 @@ TEST_CASE("paged attention on the GPU agrees with the reference: prompts, single
         const KvSequence drafts[] = {{first, 1055}, {third, 3}};
         const std::int32_t draft_bounds[] = {0, 4, 6};
         pass(drafts, draft_bounds, 17);
+        std::vector<KvSequence> many;  // so many that none is cut in parts, or in few
+        std::vector<std::int32_t> many_bounds{0};
+        for (std::int32_t i = 0; i < 70; ++i) {
+          many.push_back({first, 330 + i % 35 - i % 2 * 200});
+          many_bounds.push_back(i + 1);
+        }
+        pass(many, many_bounds, 21);
       }
 }
 
@@ -345,7 +352,7 @@ TEST_CASE("rope_and_attend on the GPU is rope_and_store and paged_attention, for
         std::vector<std::int32_t> first(70);
         for (std::size_t i = 0; i < first.size(); ++i) first[i] = static_cast<std::int32_t>(i * 37 % 71);
         const std::int32_t second[] = {first[0], 74, 75}, third[] = {79};
-        const Tensor cosine = random_tensor({1100, heads.width / 2}, 4), sine = random_tensor({1100, heads.width / 2}, 5);
+        const Tensor cosine = random_tensor({1110, heads.width / 2}, 4), sine = random_tensor({1110, heads.width / 2}, 5);
         const Tensor cosine_there = at->up(cosine), sine_there = at->up(sine);
         const auto pass = [&](std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds, unsigned seed) {
           const std::int64_t tokens = bounds.back();
@@ -384,6 +391,12 @@ TEST_CASE("rope_and_attend on the GPU is rope_and_store and paged_attention, for
         const KvSequence mixed[] = {{first, 1056}, {second, 40}, {third, 4}};
         const std::int32_t mixed_bounds[] = {0, 1, 25, 26};
         pass(mixed, mixed_bounds, 13);
+        const KvSequence straddling[] = {{first, 1090}, {third, 1}};  // drafts over the end of a tile, and a first token
+        const std::int32_t straddling_bounds[] = {0, 4, 5};
+        pass(straddling, straddling_bounds, 17);
+        const KvSequence most[] = {{first, 1098}};  // parts of two tiles where there are many groups
+        const std::int32_t most_bounds[] = {0, 8};
+        pass(most, most_bounds, 21);
       }
 }
 

@@ -17,7 +17,7 @@
 namespace deskhand::cuda {
 namespace {
 
-enum PagedSlot : int { kTables = 40, kBlocks, kParts };
+enum PagedSlot : int { kTables = 40, kBlocks, kParts, kArrived };
 
 Tables upload(const Backend& on, std::span<const KvSequence> sequences, std::span<const std::int32_t> bounds) {
   const auto step = static_cast<std::size_t>(table_step(sequences));
@@ -149,16 +149,6 @@ constexpr float kLog2e = 1.4426950408889634f;
 struct TileBlock {
   std::int32_t sequence, first;
 };
-
-__device__ inline void multiply_add_halves(float (&sum)[4], const Fragment& left, std::uint32_t right_low, std::uint32_t right_high) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
-               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-               : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_low), "r"(right_high));
-}
-__device__ inline std::uint32_t halves_of(float low, float high) {
-  const __half2 pair = __floats2half2_rn(low, high);
-  return reinterpret_cast<const std::uint32_t&>(pair);
-}
 
 // Tiles hold f16 here; tiles.cuh only moves their bits.
 template <int kWidth, class T>
@@ -347,24 +337,31 @@ void run_splits(const Work& work, const std::int32_t* rows, const Turn<T>& turn)
   const std::int64_t count = work.rows;
   const Shape4& shape = work.shape;
   const int together = (shape.heads / shape.groups + kShared - 1) / kShared;
-  // As many parts as fill the card twice, none under 64 tokens of what the tables can hold.
+  // As many parts as fill the card, none under a tile of what the tables can hold. Of a few rows there are more, as most of them are empty.
   const std::int64_t blocks = count * shape.groups * together, tokens = std::int64_t{work.tables.step} * shape.page_tokens;
+  const std::int64_t most = (kTurned ? 4 : 2) * std::int64_t{processors(work.on)};
   const auto parts = static_cast<int>(
-      std::clamp<std::int64_t>((2 * processors(work.on) + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(tokens / 64, 1, 64)));
-  Splits splits{.count = parts, .together = together};
+      std::clamp<std::int64_t>((most + blocks - 1) / blocks, 1, std::clamp<std::int64_t>(tokens / kSplitTokens<kTurned>, 1, kMostParts)));
+  // One tile under work while the next one comes, where there is more than one and room for both.
+  const bool both = tokens > parts * kSplitTokens<kTurned> &&
+                    split_bytes<kWidth, kTurned>(2) <= attribute_of(work.on, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  Splits splits{.count = parts, .together = together, .buffers = both ? 2 : 1};
   if (parts > 1) {
     const std::int64_t all = count * shape.heads * parts;
     splits.parts = work.on.cuda->scratch<float>(kParts, all * (kWidth + 2));
     splits.largest = splits.parts + all * kWidth;
     splits.total = splits.largest + all;
+    // Always as many, so that they are uploaded once: there are parts where `blocks` are fewer than `most`.
+    const std::vector<std::int32_t> zeros(static_cast<std::size_t>(4 * processors(work.on)));
+    splits.arrived = const_cast<std::int32_t*>(work.on.cuda->upload(kArrived, std::span<const std::int32_t>(zeros)));
   }
-  start_overlapping(work.on, &split_kernel<kWidth, kTurned, T>,
-                    dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)), kSplitThreads,
-                    0, work.tables, shape, splits, rows, pointer<T>(work.out), pointer<T>(work.q),
-                    pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
-  if (parts > 1)
-    start_overlapping(work.on, &join_kernel<kWidth, T>, dim3(blocks_for(count, 1), static_cast<unsigned>(shape.heads)), kWidth, 0, shape,
-                      splits, rows, pointer<T>(work.out));
+  const int bytes = split_bytes<kWidth, kTurned>(splits.buffers);
+  auto* const kernel = &split_kernel<kWidth, kTurned, T>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  start_overlapping(work.on, kernel,
+                    dim3(static_cast<unsigned>(parts), blocks_for(count, 1), static_cast<unsigned>(shape.groups * together)),
+                    kSplitThreads<kTurned>, static_cast<std::size_t>(bytes), work.tables, shape, splits, rows, pointer<T>(work.out),
+                    pointer<T>(work.q), pointer<__half>(ConstView(work.pages.keys)), pointer<__half>(ConstView(work.pages.values)), turn);
 }
 
 template <int kWidth, class T>
@@ -466,7 +463,7 @@ bool rope_and_attend(const Backend& on, View out, ConstView q, ConstView k, Cons
   if (pages.keys.type() != DType::kF16 || (width != 64 && width != 128)) return false;
   const RowList list = upload_rows(on, bounds, true);
   constexpr std::int64_t kMost = 8;  // more rows fill the card: a launch less is nothing to them, and turning costs registers
-  if (list.rows == 0 || list.rows > kMost || list.blocks > 0) return false;
+  if (list.rows == 0 || list.rows > kMost || list.blocks > 0 || bounds.front() != 0) return false;
   const Work work = work_of(on, out, q, pages, sequences, bounds, scale, list);
   const std::int32_t* const position = on.cuda->upload(kPositions, positions);
   with_type(q.type(), [&](auto type) {
