@@ -9,6 +9,7 @@
 
 #include "deskhand/ops/cuda/few_rows.cuh"
 #include "deskhand/ops/cuda/overlap.cuh"
+#include "deskhand/ops/cuda/tiles.cuh"
 #include "deskhand/ops/cuda/weights_of.cuh"
 
 namespace deskhand::cuda {
@@ -40,8 +41,8 @@ __device__ void prefetch_norm(const Job& job) {
 
 // x in shared memory: the lane that has kEach weights in a row finds the x of them in float4s, 32 lanes side by side. Zeros behind the
 // width. Returns the norm's factors. `behind` is called once, when the first of x are asked for.
-template <int kRows, int kEach, class Behind>
-__device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int runs, const Behind& behind) {
+template <int kRows, int kEach, class X, class Behind>
+__device__ void stage(float4* to, float (&factor)[kRows], const Job& job, const X* x, int runs, const Behind& behind) {
   const int groups = runs * 8 * kEach;  // of four
   if (static_cast<int>(threadIdx.x) >= groups) behind();
 #pragma unroll
@@ -50,19 +51,12 @@ __device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int ru
     float squares = 0;
     constexpr int kBatch = 5;  // on their way together
     for (int first = threadIdx.x; first < groups; first += kBatch * kThreads) {
-      float4 values[kBatch], weights[kBatch];
+      Elements<X, 4> values[kBatch];  // not widened before all are asked for
+      float4 weights[kBatch];
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
-        const int column = 4 * (first + i * kThreads);
-        values[i] = weights[i] = {0, 0, 0, 0};
-        if (column >= job.width) continue;
-        if (job.x_bf16) {
-          const uint2 bits = *reinterpret_cast<const uint2*>(static_cast<const Bf16*>(job.x) + from + column);
-          values[i] = {__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u), __uint_as_float(bits.y << 16),
-                       __uint_as_float(bits.y & 0xffff0000u)};
-        } else {
-          values[i] = *reinterpret_cast<const float4*>(static_cast<const float*>(job.x) + from + column);
-        }
+        const int column = min(4 * (first + i * kThreads), job.width - 4);
+        values[i] = *reinterpret_cast<const Elements<X, 4>*>(x + from + column);
         if (job.norm) weights[i] = *reinterpret_cast<const float4*>(job.norm + column);
       }
       if (m == 0 && first == static_cast<int>(threadIdx.x)) behind();
@@ -70,7 +64,9 @@ __device__ void stage(float4* to, float (&factor)[kRows], const Job& job, int ru
       for (int i = 0; i < kBatch; ++i) {
         const int g = first + i * kThreads;
         if (g >= groups) break;
-        float4 value = values[i];
+        float4 value{widened(values[i].values[0]), widened(values[i].values[1]), widened(values[i].values[2]),
+                     widened(values[i].values[3])};
+        if (4 * g >= job.width) value = {0, 0, 0, 0};
         if (job.norm) {
           squares += value.x * value.x + value.y * value.y + value.z * value.z + value.w * value.w;
           value = {value.x * weights[i].x, value.y * weights[i].y, value.z * weights[i].z, value.w * weights[i].w};
@@ -110,27 +106,6 @@ __device__ void finish(const Job& job, const Unit& unit, const float (&factor)[k
 }
 
 // --- plain types ---
-
-__device__ void copy_async(void* to, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))), "l"(from),
-               "r"(bytes)
-               : "memory");
-}
-
-// For weights: L2 lets go of them first. A layer's are several times what it holds, and would push out all that a step reads again.
-__device__ std::uint64_t read_once() {
-  std::uint64_t policy;
-  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
-  return policy;
-}
-// Look at the instructions before this is used elsewhere: where ptxas 13.0 finds that `to` is a uniform register and another, it makes one
-// for 9.0 that the card calls illegal ("[R5+UR0], desc[UR1]").
-__device__ void copy_async(void* to, const void* from, int bytes, std::uint64_t policy) {
-  asm volatile(
-      "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;\n" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
-      "l"(from), "r"(bytes), "l"(policy)
-      : "memory");
-}
 
 template <class W>
 __device__ void widen_16_bytes(float (&to)[16 / sizeof(W)], const uint4& bits) {
@@ -184,8 +159,8 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(con
       const bool is_there = ahead_run * 32 + lane < packs;
 #pragma unroll
       for (int r = 0; r < 2; ++r)
-        copy_async(ring + ahead_stage * 64 + r * 32, is_there ? ahead_row[r] + ahead_run * 32 : ahead_row[r] - lane, is_there ? 16 : 0,
-                   policy);
+        copy_weights(shared_address(ring + ahead_stage * 64 + r * 32), is_there ? ahead_row[r] + ahead_run * 32 : ahead_row[r] - lane,
+                     is_there ? 16 : 0, policy);
       if (++ahead_run == runs) {
         ahead_run = 0;
         ahead += warps;
@@ -200,9 +175,13 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 3 : 2) plain_kernel(con
   if (job.norm) prefetch_norm(job);
   wait_for_previous();
   float factor[kRows];
-  stage<kRows, kEach>(shared, factor, job, runs, [&] {
+  const auto rest = [&] {
     for (int i = kBefore; i + 1 < kOpen; ++i) fetch();
-  });
+  };
+  if (job.x_bf16)
+    stage<kRows, kEach>(shared, factor, job, static_cast<const Bf16*>(job.x), runs, rest);
+  else
+    stage<kRows, kEach>(shared, factor, job, static_cast<const float*>(job.x), runs, rest);
   int stage_now = 0;
   for (int number = first; number < job.units; number += warps) {
     float sum[2][kRows] = {};
@@ -362,6 +341,7 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
   std::uint8_t* const lines = reinterpret_cast<std::uint8_t*>(x_sums + kRows * spans * 64) + warp * kStages * 2 * kLineBytes<type>;
   const auto line_of = [&](int stage, int r) { return lines + (stage * 2 + r) * kLineBytes<type>; };
 
+  const std::uint64_t policy = read_once();
   // The pipeline runs ahead of the work by kStages - 1 spans, over the ends of rows.
   int ahead = first, ahead_span = 0, ahead_stage = 0;
   const auto row_begin = [&](const Unit& unit, int r) {
@@ -377,7 +357,7 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
         const int bytes = min(kSpanBytes<type>, row_size - ahead_span * kSpanBytes<type>);
         const int skew = static_cast<int>(reinterpret_cast<std::uintptr_t>(begin) & 15);
         for (int at = lane * 16; at < skew + bytes; at += 32 * 16)
-          copy_async(line_of(ahead_stage, r) + at, begin - skew + at, min(16, skew + bytes - at));
+          copy_weights(shared_address(line_of(ahead_stage, r)) + at, begin - skew + at, min(16, skew + bytes - at), policy);
       }
       if (++ahead_span == spans) {
         ahead_span = 0;
@@ -393,7 +373,10 @@ __global__ void __launch_bounds__(kThreads, 2) block_kernel(Job job) {
   let_next_begin();
   wait_for_previous();
   float factor[kRows];
-  stage<kRows, kRun>(shared, factor, job, spans, [] {});
+  if (job.x_bf16)
+    stage<kRows, kRun>(shared, factor, job, static_cast<const Bf16*>(job.x), spans, [] {});
+  else
+    stage<kRows, kRun>(shared, factor, job, static_cast<const float*>(job.x), spans, [] {});
   for (int i = threadIdx.x; i < kRows * spans * 64; i += kThreads) {
     const int of_lane = i % 32, half = i / 32 % 2, of_span = i / 64;
     float sum = 0;

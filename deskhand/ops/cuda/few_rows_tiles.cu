@@ -13,13 +13,17 @@ template <DType type, int kGroups>
 __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel(const __grid_constant__ FewRowsJob job, int stages) {
   using S = Span<type>;
   extern __shared__ uint4 shared[];
-  const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, g = lane / 4, t = lane % 4;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int spans = job.width / kSpanInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
   const Layout at = layout_of<type>(job, shared);
+  const std::uint64_t policy = read_once();
   std::uint8_t* const ring = at.end + warp * stages * S::kTile;  // of this warp, which takes spans warp, warp + kFewWarps, ...
 
-  // The pipeline runs ahead of the work by stages - 1 spans, over the ends of tiles.
+  // The pipeline runs ahead of the work by stages - 1 spans, over the ends of tiles. Only some of them are asked for before x is: memory
+  // answers in turn, and x is what all else waits for.
   int ahead = warp < spans ? static_cast<int>(blockIdx.x) : job.units, ahead_sub = 0, ahead_span = warp, ahead_stage = 0;
+  const std::uint32_t ring_begin = shared_address(ring) + in_tile<type>();
+  std::uint32_t ahead_at = ring_begin;
   TileRows<type> ahead_rows{};
   const auto begin_tile = [&] {
     if (ahead < job.units) ahead_rows = rows_of<type>(job, tile_of(job, ahead, ahead_sub));
@@ -27,7 +31,7 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
   begin_tile();
   const auto fetch = [&] {
     if (ahead < job.units) {
-      fetch_span<type>(ring + ahead_stage * S::kTile, ahead_rows, ahead_span);
+      fetch_span<type>(ahead_at, ahead_rows, ahead_span, policy);
       ahead_span += kFewWarps;
       if (ahead_span >= spans) {
         ahead_span = warp;
@@ -38,13 +42,32 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
         begin_tile();
       }
     }
-    ahead_stage = ahead_stage + 1 == stages ? 0 : ahead_stage + 1;
+    ahead_at += S::kTile;
+    if (++ahead_stage == stages) {
+      ahead_stage = 0;
+      ahead_at = ring_begin;
+    }
     end_copies();
   };
-  for (int i = 0; i + 1 < stages; ++i) fetch();  // before x is waited for
+  float norm[kNormBatch][2][4];
+  if (job.norm) load_norm<kNormBatch>(norm, job, warp);
+  const int before = min(kBefore<type>, stages - 1);
+  for (int i = 0; i < before; ++i) fetch();
   let_next_begin();
   wait_for_previous();
-  stage<type>(at, job);
+  const auto rest = [&] {
+    for (int i = before; i + 1 < stages; ++i) fetch();
+  };
+  const auto stage_of = [&](const auto* values) {
+    if (job.norm)
+      stage<type, true, kNormBatch>(at, job, values, norm, rest);
+    else
+      stage<type, false, kGroups == 1 ? 8 : 4>(at, job, values, norm, rest);
+  };
+  if (job.x_bf16)
+    stage_of(static_cast<const Bf16*>(job.x));
+  else
+    stage_of(static_cast<const float*>(job.x));
 
   int stage_now = 0, turn = 0;
   for (int number = static_cast<int>(blockIdx.x); number < job.units; number += static_cast<int>(gridDim.x), ++turn) {
@@ -60,24 +83,20 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
             wait_for_copies<1>();
             break;
           default:
-            wait_for_copies<kMostStages - 2>();
+            wait_for_copies<kMostStages<type> - 2>();
         }
         __syncwarp();
         fetch();  // into the stage that all lanes have left
         add_span<type>(sum, ring + stage_now * S::kTile, at, span);
         stage_now = stage_now + 1 == stages ? 0 : stage_now + 1;
       }
-#pragma unroll
-      for (int j = 0; j < kGroups; ++j)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int column = 8 * j + 2 * t + i % 2, line = g + i / 2 * 8;
-          if (column < at.columns) sums_now[((sub * kFewWarps + warp) * kTileOutputs + line) * at.columns + column] = sum[j][i];
-        }
+      put_sums<kGroups>(sums_now + (sub * kFewWarps + warp) * job.rows * kTileOutputs, sum, job.rows);
     }
     // One warp waits for all and finishes the tile. The others go on, but all wait at every third: whoever writes over sums has met, since
     // then, the warp that finished them.
     const bool is_mine = warp == turn % kFewWarps;
+    Addends<kGroups> addends{};
+    if (is_mine) addends = addends_of<kGroups>(job, number);
     switch (turn % 3) {
       case 0:
         arrive_or_wait<1>(is_mine);
@@ -88,7 +107,7 @@ __global__ void __launch_bounds__(kFewThreads, kGroups == 3 ? 1 : 2) tile_kernel
       default:
         __syncthreads();
     }
-    if (is_mine) finish(job, number, at, sums_now);
+    if (is_mine) finish<kGroups>(job, number, at, sums_now, addends);
   }
 }
 
@@ -132,7 +151,7 @@ struct Shares {
 template <DType type>
 Shares shares_of(const FewRowsJob& job, int most_bytes) {
   for (int together = type == DType::kTiledQ8_0 ? 1 : 2; together > 0; --together)
-    for (int stages = kMostStages; stages > 1; --stages)
+    for (int stages = kMostStages<type>; stages > 1; --stages)
       if (const int bytes = bytes_for<type>(job, stages); bytes <= std::min(most_bytes, kSharedBytes / together))
         return {together, stages, bytes};
   DESKHAND_ASSERT(false, "tile_rows has asked for shared memory");

@@ -17,8 +17,7 @@ namespace deskhand::cuda {
 constexpr int kRun = 32;                                      // inputs of one mma: a quarter of lanes holds 8 weights of a row each
 constexpr int kSpanInputs = 256, kRuns = kSpanInputs / kRun;  // of a span, what a warp reads of a row at a time
 constexpr int kDigits = 3;                                    // columns of a row of x
-constexpr int kMostStages = 4;
-constexpr int kTurns = 4;  // tiles whose sums may be unfinished
+constexpr int kTurns = 4;                                     // tiles whose sums may be unfinished
 
 // A row's part of a span, what a warp reads of it at a time, and its 16 rows in shared memory.
 template <DType type>
@@ -32,6 +31,13 @@ struct Span {
   static constexpr bool kMinimum = type == DType::kTiledQ4_K;
   static constexpr int kUnit = type == DType::kTiledQ4_0 ? 4 : type == DType::kQ6_K ? 2 : 0;  // weights are given to mma times 2^kUnit
 };
+
+// Spans that a warp has in shared memory or on their way, and how many of them are asked for before x: memory answers in turn, and x is
+// what all else waits for.
+template <DType type>
+constexpr int kMostStages = type == DType::kTiledQ8_0 ? 4 : 3;
+template <DType type>
+constexpr int kBefore = type == DType::kTiledQ8_0 ? 3 : 1;
 
 // --- weights of a run ---
 
@@ -104,7 +110,7 @@ struct Layout {
   uint4* lines;           // (pairs of runs, columns, 4): bytes in the order in which lanes hold weights
   float* scales;          // (spans, padded): of a column
   uint2* sums_of_runs;    // (spans, padded, 4): its bytes' sums in two runs and what f16 leaves of them, where there are minima
-  float *squares, *sums;  // (rows, warps) of what the norm wants; kTurns of (subs, warps, outputs, columns)
+  float *squares, *sums;  // (rows, warps) of what the norm wants; kTurns of (subs, warps, rows, outputs)
   int of_turn;            // the next tiles' sums may be begun
   std::uint8_t* end;
 };
@@ -115,7 +121,7 @@ __host__ __device__ Layout layout_of(const FewRowsJob& job, uint4* shared) {
   Layout at{.columns = job.rows * kDigits};
   at.padded = (at.columns + 7) / 8 * 8;
   const int spans = job.width / kSpanInputs, subs = job.then == FewRows::Then::kSwiglu ? 2 : 1;
-  at.of_turn = subs * kFewWarps * kTileOutputs * at.columns;
+  at.of_turn = subs * kFewWarps * kTileOutputs * job.rows;
   at.lines = shared;
   at.scales = reinterpret_cast<float*>(at.lines + spans * kRuns / 2 * at.columns * 4);
   at.sums_of_runs = reinterpret_cast<uint2*>(at.scales + spans * at.padded);
@@ -125,27 +131,35 @@ __host__ __device__ Layout layout_of(const FewRowsJob& job, uint4* shared) {
   return at;
 }
 
-// Four times three signed bytes, whose sum is the whole number with 2^16, 2^8 and 1 before them: a word of each.
+// The larger one without sign; what is no number is above all.
+__device__ inline float larger_size(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;\n" : "=f"(larger) : "f"(fabsf(a)), "f"(fabsf(b)));
+  return larger;
+}
+
+// Four times three signed bytes, whose sum is the whole number with 2^16, 2^8 and 1 before them: a word of each. `numbers`: more by kZero.
 __device__ inline void digits_of(std::uint32_t (&to)[3], const std::uint32_t (&numbers)[4]) {
-  std::uint32_t lifted[4];  // bytes from 0 on, each 128 too large
+  constexpr std::uint32_t kLift = 0x808080u - 0x4b400000u;  // kZero's bits
+  std::uint32_t lifted[4];                                  // bytes from 0 on, each 128 too large
 #pragma unroll
-  for (int i = 0; i < 4; ++i) lifted[i] = numbers[i] + 0x808080u;
+  for (int i = 0; i < 4; ++i) lifted[i] = numbers[i] + kLift;
   const std::uint32_t first = __byte_perm(lifted[0], lifted[1], 0x5140), second = __byte_perm(lifted[2], lifted[3], 0x5140);
   to[2] = __byte_perm(first, second, 0x5410) ^ 0x80808080u;
   to[1] = __byte_perm(first, second, 0x7632) ^ 0x80808080u;
   to[0] = __byte_perm(__byte_perm(lifted[0], lifted[1], 0x0062), __byte_perm(lifted[2], lifted[3], 0x0062), 0x5410) ^ 0x80808080u;
 }
 
-// A warp's 256 neighbours of row `m` of x, eight a lane, as digits of 8 bits.
+// A warp's 256 neighbours of row `m` of x, as digits of 8 bits. A lane has 4 t .. 4 t + 3 of its run of 32 and 16 more.
 template <DType type>
-__device__ void stage_digits(const Layout& at, const float (&values)[8], int span, int m) {
+__device__ void stage_digits(const Layout& at, const float (&values)[2][4], int span, int m) {
   using S = Span<type>;
   constexpr int kExponent = 23, kBits = 22;
   const int lane = threadIdx.x % 32;
-  std::uint32_t largest = 0;  // of numbers without sign the order is their bits'; what is no number is above all
+  float most = 0;
 #pragma unroll
-  for (int k = 0; k < 8; ++k) largest = max(largest, __float_as_uint(values[k]) & 0x7fffffffu);
-  largest = __reduce_max_sync(~0u, largest);
+  for (int k = 0; k < 8; ++k) most = larger_size(most, values[k / 4][k % 4]);
+  const std::uint32_t largest = __reduce_max_sync(~0u, __float_as_uint(most));
   // From 2^(kBits - 1) to below 2^kBits.
   const int exponent = max(static_cast<int>(largest >> kExponent), 40);
   const float up = __uint_as_float(static_cast<std::uint32_t>(254 + kBits - 1 - exponent) << kExponent);
@@ -154,17 +168,15 @@ __device__ void stage_digits(const Layout& at, const float (&values)[8], int spa
   for (int h = 0; h < 2; ++h) {
     std::uint32_t numbers[4];
 #pragma unroll
-    for (int k = 0; k < 4; ++k) numbers[k] = static_cast<std::uint32_t>(__float2int_rn(values[4 * h + k] * up));
+    for (int k = 0; k < 4; ++k) numbers[k] = __float_as_uint(fmaf(values[h][k], up, kZero));
     digits_of(digits[h], numbers);
   }
   const int run = span * kRuns + lane / 4, quarter = lane % 4;
-  auto* const words = reinterpret_cast<std::uint32_t*>(at.lines);
+  auto* const pairs = reinterpret_cast<uint2*>(at.lines);
 #pragma unroll
   for (int i = 0; i < kDigits; ++i) {
     const int column = m * kDigits + i;
-#pragma unroll
-    for (int h = 0; h < 2; ++h)
-      words[((run / 2 * at.columns + column) * 4 + quarter % 2 * 2 + h) * 4 + run % 2 * 2 + quarter / 2] = digits[h][i];
+    pairs[((run / 2 * at.columns + column) * 4 + quarter) * 2 + run % 2] = make_uint2(digits[0][i], digits[1][i]);
     if constexpr (S::kMinimum) {
       int sum = __dp4a(static_cast<int>(digits[0][i]), 0x01010101, __dp4a(static_cast<int>(digits[1][i]), 0x01010101, 0));
       sum += __shfl_xor_sync(~0u, sum, 1);
@@ -183,44 +195,66 @@ __device__ void stage_digits(const Layout& at, const float (&values)[8], int spa
   }
 }
 
-// This warp's spans of x.
-template <DType type>
-__device__ void stage(const Layout& at, const FewRowsJob& job) {
-  constexpr int kBatch = 4;  // spans on their way together
+constexpr int kNormBatch = 2;  // spans whose weights of the norm a warp has before x is there
+
+// Where a lane's eight of a span's inputs begin: four there and four 16 on.
+__device__ inline int in_span() {
+  const int lane = threadIdx.x % 32;
+  return lane / 4 * kRun + lane % 4 * 4;
+}
+template <int kBatch>
+__device__ void load_norm(float (&to)[kBatch][2][4], const FewRowsJob& job, int first) {
+#pragma unroll
+  for (int b = 0; b < kBatch; ++b) {
+    const int begin = (first + b * kFewWarps) * kSpanInputs;
+    if (begin >= job.width) break;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) load(to[b][h], job.norm + begin + in_span() + 16 * h);
+  }
+}
+
+// This warp's spans of x. kBatch: spans on their way together; `weights`: the norm's of the first of them. `behind` is called when the
+// first are asked for.
+template <DType type, bool kNormed, int kBatch, class X, int kWeights, class Behind>
+__device__ void stage(const Layout& at, const FewRowsJob& job, const X* x, [[maybe_unused]] float (&weights)[kWeights][2][4],
+                      const Behind& behind) {
+  static_assert(!kNormed || kWeights == kBatch);
   const int lane = threadIdx.x % 32, warp = static_cast<int>(threadIdx.x) / 32, spans = job.width / kSpanInputs;
+  if (warp >= spans) behind();
   for (int m = 0; m < job.rows; ++m) {
     float square = 0;
     for (int first = warp; first < spans; first += kBatch * kFewWarps) {
-      float batch[kBatch][8], weights[kBatch][8];
+      Elements<X, 4> batch[kBatch][2];  // not widened before all are asked for
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
-        const int input = (first + b * kFewWarps) * kSpanInputs + lane * 8;
-        if (input >= job.width) break;
-        const std::int64_t from = std::int64_t{m} * job.width + input;
-        if (job.x_bf16)
-          load(batch[b], static_cast<const Bf16*>(job.x) + from);
-        else
-          load(batch[b], static_cast<const float*>(job.x) + from);
-        if (job.norm) load(weights[b], job.norm + input);
+        const X* const from = x + std::int64_t{m} * job.width + min(first + b * kFewWarps, spans - 1) * kSpanInputs + in_span();
+#pragma unroll
+        for (int h = 0; h < 2; ++h) batch[b][h] = *reinterpret_cast<const Elements<X, 4>*>(from + 16 * h);
       }
+      if (m == 0 && first == warp) behind();
+      if constexpr (kNormed)
+        if (spans > kBatch * kFewWarps && (m > 0 || first > warp)) load_norm<kBatch>(weights, job, first);
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
         const int span = first + b * kFewWarps;
         if (span >= spans) break;
-        float(&values)[8] = batch[b];
-        if (job.norm) {
+        float values[2][4];
 #pragma unroll
-          for (int k = 0; k < 8; ++k) {
-            square += values[k] * values[k];
-            values[k] *= weights[b][k];
+        for (int k = 0; k < 8; ++k) {
+          float& value = values[k / 4][k % 4];
+          value = widened(batch[b][k / 4].values[k % 4]);
+          if constexpr (kNormed) {
+            square += value * value;
+            value *= weights[b][k / 4][k % 4];
           }
         }
         stage_digits<type>(at, values, span, m);
       }
     }
-    if (!job.norm) continue;
-    for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(~0u, square, step);
-    if (lane == 0) at.squares[m * kFewWarps + warp] = square;
+    if constexpr (kNormed) {
+      for (int step = 16; step > 0; step /= 2) square += __shfl_xor_sync(~0u, square, step);
+      if (lane == 0) at.squares[m * kFewWarps + warp] = square;
+    }
   }
   __syncwarp();
 }
@@ -247,10 +281,6 @@ __device__ void arrive_or_wait(bool is_waiting) {
     asm volatile("bar.arrive %0, %1;\n" ::"n"(kBarrier), "n"(kFewThreads) : "memory");
 }
 
-__device__ inline void copy_piece(void* to, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(shared_address(to)), "l"(from) : "memory");
-}
-
 // What a lane fetches of a tile's weights: of two rows, 8 apart, every fourth 16 bytes; of what lies in tiles every 32nd.
 template <DType type>
 struct TileRows {
@@ -271,37 +301,87 @@ __device__ TileRows<type> rows_of(const FewRowsJob& job, const Tile& tile) {
   }
   return rows;
 }
-// Begins to copy a span of 16 rows to `tile`.
+// Where in a tile a lane's first 16 bytes of a span belong.
 template <DType type>
-__device__ void fetch_span(std::uint8_t* tile, const TileRows<type>& rows, int span) {
+__device__ int in_tile() {
   using S = Span<type>;
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int lane = threadIdx.x % 32;
+  return S::kLaid ? 16 * lane : lane / 4 * S::kLine + 16 * (lane % 4);
+}
+// Begins to copy a span of 16 rows; `to`: where this lane's first 16 bytes of it belong.
+template <DType type>
+__device__ void fetch_span(std::uint32_t to, const TileRows<type>& rows, int span, std::uint64_t policy) {
+  using S = Span<type>;
+  const int lane = threadIdx.x % 32, t = lane % 4;
   if constexpr (S::kLaid) {
     constexpr int kAll = S::kTile / 16;
     const std::byte* const begin = rows.row[0] + std::int64_t{span} * S::kTile;
-    std::uint8_t* const to = tile + 16 * lane;
 #pragma unroll
     for (int k = 0; k < (kAll + 31) / 32; ++k)
-      if (32 * k + 31 < kAll || lane + 32 * k < kAll) copy_piece(to + 512 * k, begin + 512 * k);
+      if (32 * k + 31 < kAll || lane + 32 * k < kAll) copy_weights(to + 512 * k, begin + 512 * k, 16, policy);
   } else {
     const int from = span * S::kBytes & ~15;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const std::byte* const begin = rows.row[r] + from;
-      std::uint8_t* const to = tile + (g + 8 * r) * S::kLine + 16 * t;
 #pragma unroll
       for (int k = 0; k < (S::kPieces + 3) / 4; ++k)
         if ((4 * k + 3 < S::kPieces || t + 4 * k < S::kPieces) && (!S::kSkewed || from + 16 * (t + 4 * k) < rows.row_size))
-          copy_piece(to + 64 * k, begin + 64 * k);
+          copy_weights(to + 8 * r * S::kLine + 64 * k, begin + 64 * k, 16, policy);
     }
   }
 }
 
+// A row's digits in one: the sum of its three columns, of 16 outputs, to this warp's place in `to`.
+template <int kGroups>
+__device__ void put_sums(float* to, const float (&sum)[kGroups][4], int rows) {
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int m = 0; m < kGroups * 8 / kDigits; ++m) {
+    if (m >= rows) break;
+    float whole[2] = {};
+#pragma unroll
+    for (int k = 0; k < kDigits; ++k) {
+      const int column = m * kDigits + k;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) whole[i] += __shfl_sync(~0u, sum[column / 8][column % 2 + 2 * i], lane / 4 * 4 + column % 8 / 2);
+    }
+    if (t != m % 4) continue;
+    to[m * kTileOutputs + g] = whole[0];
+    to[m * kTileOutputs + g + 8] = whole[1];
+  }
+}
+
+// What a tile's sums are added to, as the lanes of the warp that finishes it hold its outputs: two rows at a time.
+template <int kGroups>
+struct Addends {
+  static constexpr int kCount = (kGroups * 8 / kDigits + 1) / 2;
+  float of[kCount];
+};
+// Read before the sums are there.
+template <int kGroups>
+__device__ Addends<kGroups> addends_of(const FewRowsJob& job, int number) {
+  Addends<kGroups> addends{};
+  if (job.then != FewRows::Then::kAdd) return addends;
+  const Tile tile = tile_of(job, number, 0);
+  const FewRowsPart& part = job.parts[tile.part];
+  const int lane = threadIdx.x % 32, output = tile.first + lane % kTileOutputs;
+#pragma unroll
+  for (int i = 0; i < Addends<kGroups>::kCount; ++i)
+    if (const int m = 2 * i + lane / kTileOutputs; m < job.rows && output < part.outputs)
+      addends.of[i] = few_rows_element(part.out, job.out_bf16, std::int64_t{m} * part.outputs + output);
+  return addends;
+}
+
 // The warps' sums to where they belong; one warp's work.
-__device__ inline void finish(const FewRowsJob& job, int number, const Layout& at, const float* sums) {
+template <int kGroups>
+__device__ void finish(const FewRowsJob& job, int number, const Layout& at, const float* sums, const Addends<kGroups>& addends) {
   const bool gated = job.then == FewRows::Then::kSwiglu;
-  for (int i = threadIdx.x % 32; i < kTileOutputs * job.rows; i += 32) {
-    const int line = i % kTileOutputs, m = i / kTileOutputs;
+  const int lane = threadIdx.x % 32, line = lane % kTileOutputs;
+#pragma unroll
+  for (int i = 0; i < Addends<kGroups>::kCount; ++i) {
+    const int m = 2 * i + lane / kTileOutputs;
+    if (m >= job.rows) break;
     float factor = 1, value[2] = {};
     if (job.norm) {
       float square = 0;
@@ -316,15 +396,14 @@ __device__ inline void finish(const FewRowsJob& job, int number, const Layout& a
       const Tile tile = tile_of(job, number, sub);
       output = tile.first + line;
 #pragma unroll
-      for (int w = 0; w < kFewWarps; ++w)
-#pragma unroll
-        for (int k = 0; k < kDigits; ++k) value[sub] += sums[((sub * kFewWarps + w) * kTileOutputs + line) * at.columns + m * kDigits + k];
+      for (int w = 0; w < kFewWarps; ++w) value[sub] += sums[((sub * kFewWarps + w) * job.rows + m) * kTileOutputs + line];
       value[sub] *= factor;
       const FewRowsPart& part = job.parts[tile.part];
       if (part.bias && output < part.outputs) value[sub] += part.bias[output];
     }
     const FewRowsPart& part = job.parts[tile_of(job, number, 0).part];
-    if (output < part.outputs) put(job, part, m, output, gated ? value[0] / (1 + __expf(-value[0])) * value[1] : value[0]);
+    if (output < part.outputs)
+      store_row(job, part, m, output, gated ? value[0] / (1 + __expf(-value[0])) * value[1] : value[0] + addends.of[i]);
   }
 }
 
