@@ -101,9 +101,9 @@ __global__ void __launch_bounds__(kThreads)
   namespace cg = cooperative_groups;
   struct Sums {
     double total, weighted;
+    float largest;
     int before;
   };
-  __shared__ float largest_here, largest_of[kCluster];
   __shared__ Sums sums_here, sums_of[kCluster];
   const cg::cluster_group cluster = cg::this_cluster();
   const int rank = static_cast<int>(cluster.block_rank()), row = static_cast<int>(blockIdx.x) / kCluster;
@@ -121,14 +121,10 @@ __global__ void __launch_bounds__(kThreads)
     largest = fmaxf(fmaxf(largest, fmaxf(pack.x, pack.y)), fmaxf(pack.z, pack.w));
   }
   largest = of_block(largest, -FLT_MAX, Larger());
-  if (threadIdx.x == 0) largest_here = largest;
-  cluster.sync();
-  if (threadIdx.x < kCluster) largest_of[threadIdx.x] = *cluster.map_shared_rank(&largest_here, threadIdx.x);
-  __syncthreads();
-#pragma unroll
-  for (const float one : largest_of) largest = fmaxf(largest, one);
 
-  Sums sums{};
+  // All of it relative to the block's own largest.
+  double total_here = 0, weighted_here = 0;
+  int before = 0;
   for (int i = threadIdx.x * kPacked; i < count; i += kThreads * kPacked) {
     float4 pack = *reinterpret_cast<const float4*>(held_logits + i);
     float* const x = reinterpret_cast<float*>(&pack);
@@ -138,32 +134,38 @@ __global__ void __launch_bounds__(kThreads)
       const float below = x[k] - largest, e = expf(below);
       total += e;
       if (e != 0) weighted += e * below;
-      sums.before += below == 0 && first + i + k < target;
+      before += below == 0 && first + i + k < target;
       x[k] = e;
     }
-    sums.total += total;
-    sums.weighted += weighted;
+    total_here += total;
+    weighted_here += weighted;
     *reinterpret_cast<float4*>(held_logits + i) = pack;
   }
-  sums = {of_block(sums.total), of_block(sums.weighted), of_block(sums.before)};
-  if (threadIdx.x == 0) sums_here = sums;
+  total_here = of_block(total_here);
+  weighted_here = of_block(weighted_here);
+  before = of_block(before);
+  if (threadIdx.x == 0) sums_here = {total_here, weighted_here, largest, before};
   cluster.sync();
   if (threadIdx.x < kCluster) sums_of[threadIdx.x] = *cluster.map_shared_rank(&sums_here, threadIdx.x);
-  cluster.sync();  // no block ends while another reads from it
-  sums = sums_of[0];
-  for (int block = 1; block < kCluster; ++block) {
-    sums.total += sums_of[block].total;
-    sums.weighted += sums_of[block].weighted;
-    sums.before += sums_of[block].before;
+  __syncthreads();
+  cluster.barrier_arrive();
+  Sums sums{.total = 0, .weighted = 0, .largest = -FLT_MAX, .before = 0};
+#pragma unroll
+  for (const Sums& of : sums_of) sums.largest = fmaxf(sums.largest, of.largest);
+#pragma unroll
+  for (const Sums& of : sums_of) {
+    const float below = of.largest - sums.largest, e = expf(below);
+    sums.total += of.total * e;
+    if (e != 0) sums.weighted += (of.weighted + of.total * below) * e;
+    if (below == 0) sums.before += of.before;
   }
   if (rank == 0 && threadIdx.x == 0)
-    found[row] = {weight * (log(sums.total) + largest - of_target), log(sums.total) - sums.weighted / sums.total,
-                  of_target == largest && sums.before == 0};
-  if (!wants_gradient) return;
+    found[row] = {weight * (log(sums.total) + sums.largest - of_target), log(sums.total) - sums.weighted / sums.total,
+                  of_target == sums.largest && sums.before == 0};
   scale *= weight;
-  const float share = scale * static_cast<float>(1 / sums.total);
+  const float share = scale * expf(largest - sums.largest) * static_cast<float>(1 / sums.total);
   T* const to = reinterpret_cast<T*>(values) + first;
-  for (int i = threadIdx.x * kPacked; i < count; i += kThreads * kPacked) {
+  for (int i = wants_gradient ? threadIdx.x * kPacked : count; i < count; i += kThreads * kPacked) {
     const float4 pack = *reinterpret_cast<const float4*>(held_logits + i);
     float slopes[kPacked] = {pack.x * share, pack.y * share, pack.z * share, pack.w * share};
 #pragma unroll
@@ -171,6 +173,7 @@ __global__ void __launch_bounds__(kThreads)
       if (first + i + k == target) slopes[k] -= scale;
     store(to + i, slopes);
   }
+  cluster.barrier_wait();  // no block ends while another reads from it
 #endif
 }
 
