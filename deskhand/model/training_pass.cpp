@@ -318,11 +318,14 @@ void TrainingPass::backward_layer(const Backend& on, std::size_t number, const L
 
   View product;
   if (!gradients.down.weight.empty() || !linears[kDown].lora.a.empty()) swiglu(on, product = rows_of(product_), gate, up);
+  const bool is_bare = !limits_.fp8 && linears[kDown].lora.a.empty();
   pull_narrow_stream(d_product, layer.turned.down);
-  pull(kDown, gradients.down, d_product, Into::kOverwrite, d_x, product);
+  pull(kDown, gradients.down, is_bare ? View() : d_product, Into::kOverwrite, d_x, product);
   lora_backward(on, std::array{slope(kDown, gradients.down, d_x)}, d_product, {.x = product});
   // From here on gate and up hold their gradients, where somebody reads them as they are.
-  if (limits_.fp8) {
+  if (is_bare) {
+    linear_swiglu_backward(on, gate, up, d_x, layer.down.weight, d_product);
+  } else if (limits_.fp8) {
     const Fp8Rows narrow = narrow_.rows(rows_, 2 * config_.feed_forward);
     const bool plain = wants_plain(linears[kGate], gradients.gate) || wants_plain(linears[kUp], gradients.up);
     swiglu_backward_fp8(on, narrow, plain ? gate : View(), plain ? up : View(), d_product, gate, up);

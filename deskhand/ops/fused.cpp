@@ -40,6 +40,14 @@ void linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x) {
   swiglu(on, to.out, to.gate, to.up);
 }
 
+void linear_swiglu_backward(const Backend& on, View gate, View up, ConstView d_out, ConstView weight, View room) {
+  DESKHAND_ASSERT(gate.shape() == up.shape() && room.shape() == gate.shape(), "(N, F) of gate, up and room");
+  if constexpr (kCudaBuilt)
+    if (on.kind == Backend::Kind::kCuda && cuda::linear_swiglu_backward(on, gate, up, d_out, weight)) return;
+  linear_backward_input(on, room, d_out, weight);
+  swiglu_backward(on, gate, up, room, gate, up);
+}
+
 void linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts) {
   DESKHAND_ASSERT(!parts.empty(), "a layer");
   if constexpr (kCudaBuilt)

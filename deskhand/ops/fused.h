@@ -25,6 +25,9 @@ struct GatedLinear {
   ConstView gate_weight, up_weight;  // (F, I)
 };
 void linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x);
+// The way back through the next linear, `weight` (O, F), and SwiGLU: gate and up (N, F) become their gradients. d_out (N, O); `room`
+// (N, F): for what is owed to SwiGLU's result.
+void linear_swiglu_backward(const Backend& on, View gate, View up, ConstView d_out, ConstView weight, View room);
 // What layers of one input owe to it: d_x (N, I) = the sum of d_out (N, O) weight (O, I), overwritten.
 struct LinearSlope {
   ConstView d_out, weight;
@@ -36,6 +39,7 @@ bool norm_linear(const Backend& on, std::span<const LinearPart> parts, const Nor
 bool norm_gate_up(const Backend& on, View out, ConstView gate, ConstView up, const NormedInput& in);
 bool linear_add(const Backend& on, View x, ConstView in, ConstView weight);
 bool linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x);
+bool linear_swiglu_backward(const Backend& on, View gate, View up, ConstView d_out, ConstView weight);
 bool linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts);
 }  // namespace cuda
 

@@ -278,13 +278,40 @@ TEST_CASE("in bf16 Hopper's own gate and up agree with cuBLASLt's, and end in wh
                                      .factors = factors,
                                      .c = found.view().data(),
                                      .c_step = columns,
-                                     .gated = true,
+                                     .end = cuda::HopperProduct::End::kGated,
                                      .gate = gate.view().data(),
                                      .up = up.view().data()});
       check_close(*at, gate, product_in_f32(*at, x, of_gate, true), 1e-5);
       check_close(*at, up, product_in_f32(*at, x, of_up, true), 1e-5);
       swiglu(at->on, wanted, gate, up);
       CHECK(same_bits(at->context.to_host(found), at->context.to_host(wanted)));
+    }
+}
+
+TEST_CASE("in bf16 Hopper's own product ends in gate's and up's gradients, those that SwiGLU's backward makes of its result, to the bit") {
+  const auto at = gpu();
+  if (!at || at->context.card().capability_major != 9) return;
+  constexpr std::int64_t kDepth = 128;
+  for (const std::int64_t rows : {1, 300, 5000})  // the last has blocks that take several tiles
+    for (const std::int64_t columns : {64, 1088}) {
+      const Shape shape{rows, columns};
+      INFO(shape.text());
+      Twin d_out(*at, {rows, kDepth}, 1), weight(*at, {kDepth, columns}, 2, 0.1f), gate(*at, shape, 3, 3), up(*at, shape, 4);
+      Tensor d_product = poison(*at, shape), wanted_gate = gate.there.copy(), wanted_up = up.there.copy(), again_gate = gate.there.copy(),
+             again_up = up.there.copy();
+      const cuda::HopperFactors factors{kDepth, d_out.there.view().data(), kDepth, weight.there.view().data(), columns};
+      cuda::HopperProduct own{.rows = rows, .columns = columns, .factors = {&factors, 1}, .c = d_product.view().data(), .c_step = columns};
+      cuda::multiply_hopper(at->on, own);
+      swiglu_backward(at->on, wanted_gate, wanted_up, d_product, wanted_gate, wanted_up);
+      own.c = nullptr;
+      own.end = cuda::HopperProduct::End::kGateGradients;
+      for (auto& [of_gate, of_up] : {std::tie(gate.there, up.there), std::tie(again_gate, again_up)}) {  // the same every time
+        own.gate = of_gate.view().data();
+        own.up = of_up.view().data();
+        cuda::multiply_hopper(at->on, own);
+        CHECK(same_bits(at->context.to_host(of_gate), at->context.to_host(wanted_gate)));
+        CHECK(same_bits(at->context.to_host(of_up), at->context.to_host(wanted_up)));
+      }
     }
 }
 
@@ -301,6 +328,16 @@ TEST_CASE("in bf16 gate and up with SwiGLU, and what several layers owe to their
   check_close(*at, found, out, 2 * kStep);
   check_close(*at, found_gate, gate, 1e-5);
   check_close(*at, found_up, up, 1e-5);
+  const Twin rounded_gate(*at, shape, 9), rounded_up(*at, shape, 10), d_out(*at, {shape[0], kNarrow}, 11),
+      of_next(*at, {kNarrow, shape[1]}, 12, 0.1f);
+  gate = rounded_gate.here.copy();
+  up = rounded_up.here.copy();
+  found_gate = rounded_gate.there.copy();
+  found_up = rounded_up.there.copy();
+  linear_swiglu_backward(plain(), gate, up, d_out.here, of_next.here, out);
+  linear_swiglu_backward(at->on, found_gate, found_up, d_out.there, of_next.there, found);
+  check_close(*at, found_gate, gate, kStep);
+  check_close(*at, found_up, up, kStep);
   Twin of_down(*at, {kNarrow, shape[1]}, 6, 0.1f), other(*at, {shape[0], kOther}, 7), of_other(*at, {kOther, shape[1]}, 8, 0.1f);
   linear_backward_input(plain(), out, std::array{LinearSlope{x.here, of_down.here}, LinearSlope{other.here, of_other.here}});
   linear_backward_input(at->on, found, std::array{LinearSlope{x.there, of_down.there}, LinearSlope{other.there, of_other.there}});

@@ -391,7 +391,7 @@ void swiglu_fp8(const Backend& on, const Fp8Rows& out, View plain, ConstView gat
 
 void swiglu_backward_fp8(const Backend& on, const Fp8Rows& out, View plain_gate, View plain_up, ConstView d_out, ConstView gate,
                          ConstView up) {
-  rows_to_fp8<2, 3>(on, out, {plain_gate, plain_up}, {d_out, gate, up}, SwigluBackward());
+  rows_to_fp8<2, 3>(on, out, {plain_gate, plain_up}, {d_out, gate, up}, SwigluBackwardToBf16());
 }
 
 namespace {

@@ -63,10 +63,24 @@ bool linear_swiglu(const Backend& on, const GatedLinear& to, ConstView x) {
                      .factors = factors,
                      .c = to.out.data(),
                      .c_step = to.out.shape()[1],
-                     .gated = true,
+                     .end = HopperProduct::End::kGated,
                      .gate = to.gate.data(),
                      .up = to.up.data()},
                     std::array<ConstView, 6>{x, to.out, to.gate, to.up, to.gate_weight, to.up_weight});
+}
+
+bool linear_swiglu_backward(const Backend& on, View gate, View up, ConstView d_out, ConstView weight) {
+  const std::int64_t depth = weight.shape()[0], width = weight.shape()[1];
+  const HopperFactors factors{depth, d_out.data(), depth, weight.data(), width};
+  return try_hopper(on,
+                    {.rows = gate.shape()[0],
+                     .columns = width,
+                     .factors = {&factors, 1},
+                     .c_step = width,
+                     .end = HopperProduct::End::kGateGradients,
+                     .gate = gate.data(),
+                     .up = up.data()},
+                    std::array<ConstView, 4>{gate, up, d_out, weight});
 }
 
 bool linear_backward_input(const Backend& on, View d_x, std::span<const LinearSlope> parts) {

@@ -17,9 +17,11 @@ void swiglu(const Backend& on, View out, ConstView gate, ConstView up) {
 
 void swiglu_backward(const Backend& on, View d_gate, View d_up, ConstView d_out, ConstView gate, ConstView up) {
   require_gpu(on, {d_gate, d_up, d_out, gate, up});
-  with_type(gate.type(), [&](auto type) {
-    map<decltype(type)>(on, gate.shape().elements(), {d_gate, d_up}, {d_out, gate, up}, SwigluBackward());
-  });
+  const std::int64_t count = gate.shape().elements();
+  if (gate.type() == DType::kBF16)
+    map<Bf16>(on, count, {d_gate, d_up}, {d_out, gate, up}, SwigluBackwardToBf16());
+  else
+    map<float>(on, count, {d_gate, d_up}, {d_out, gate, up}, SwigluBackward());
 }
 
 }  // namespace deskhand::cuda

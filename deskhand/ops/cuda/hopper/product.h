@@ -1,5 +1,6 @@
 // Products of bf16 that end in more than a product, on Hopper's tensor cores. Sources of this folder's parent alone.
 #pragma once
+#include <cstdint>
 #include <span>
 
 #include "deskhand/ops/backend.h"
@@ -15,16 +16,18 @@ struct HopperFactors {
   std::int64_t b_step = 0;
 };
 
-// c (rows, columns) in bf16, of f32 sums:
-//   the sum of up to kMost products, b (depth, columns) each; or,
-//   gated, c = silu(gate) up of gate and up, which are the products of one a with two b (columns, depth), and are written too.
+// Of f32 sums, (rows, columns) in bf16:
+//   kSum: c = the sum of up to kMost products, b (depth, columns) each;
+//   kGated: c = silu(gate) up of gate and up, which are the products of one a with two b (columns, depth), and are written too;
+//   kGateGradients: that sum is what is owed to silu(gate) up, and gate and up, which are read, become their own gradients. No c.
 struct HopperProduct {
+  enum class End : std::uint8_t { kSum, kGated, kGateGradients };
   static constexpr std::size_t kMost = 3;
   std::int64_t rows = 0, columns = 0;
   std::span<const HopperFactors> factors;
   void* c = nullptr;
   std::int64_t c_step = 0;  // of gate and up too
-  bool gated = false;
+  End end = End::kSum;
   void *gate = nullptr, *up = nullptr;
 };
 
