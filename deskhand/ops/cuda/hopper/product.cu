@@ -160,11 +160,8 @@ __device__ void make_of_sums(ProductShared& shared, const Gates& gates, int turn
       }
       fetch(own, number + kAhead * workers);
       if (frees && (number + workers) / kOfBlock != block) {
-        __syncwarp();
-        if (lane == 0) {
-          arrive(shared.sums_free[part][buffer]);
-          if (!kReads) arrive(shared.sums_free[part][buffer + kBlocks]);
-        }
+        arrive(shared.sums_free[part][buffer]);
+        if (!kReads) arrive(shared.sums_free[part][buffer + kBlocks]);
       }
     }
 }
@@ -181,9 +178,9 @@ __global__ void __launch_bounds__(kThreads, 1) __cluster_dims__(kCluster, 1, 1)
       make_barrier(shared.here[i], 1);
       make_barrier(shared.free[i], kCluster * kWarps);
     }
-    for (int i = 0; i < 2 * kBuffers; ++i) {
-      make_barrier(shared.sums_here[i / kBuffers][i % kBuffers], kWarps / 2);
-      make_barrier(shared.sums_free[i / kBuffers][i % kBuffers], kMaking);
+    for (int i = 0; i < 2 * kBuffers; ++i) {  // each thread speaks for itself, as in attention's backward
+      make_barrier(shared.sums_here[i / kBuffers][i % kBuffers], kGroup);
+      make_barrier(shared.sums_free[i / kBuffers][i % kBuffers], kMaking * 32);
     }
     publish_barriers();
   }
@@ -270,8 +267,7 @@ __global__ void __launch_bounds__(kThreads, 1) __cluster_dims__(kCluster, 1, 1)
           store_matrices(matrices_at(to, chunk), rounded);
         }
         if constexpr (kMade) {
-          __syncwarp();
-          if (lane == 0) arrive(shared.sums_here[part][i]);
+          arrive(shared.sums_here[part][i]);
         } else {
           publish_writes();
           meet(part + 1);
