@@ -183,9 +183,11 @@ void start_cross_entropy(const Backend& on, RowLoss* found, float* logits, const
                          std::int64_t rows, std::int64_t vocabulary, float scale, bool wants_gradient) {
   constexpr int kSince = 9;
   constexpr std::int64_t kMostBytes = 100 << 10;  // of a block: two at least share a multiprocessor, so that one reads while one writes
+  constexpr std::int64_t kOwnBytes = 1 << 10;     // what the kernel has besides; 12.x lets a block have 99 KiB in all
   const std::int64_t slice = (vocabulary / kPacked + kCluster - 1) / kCluster * kPacked,
                      bytes = slice * static_cast<std::int64_t>(sizeof(float));
-  if (on.cuda->card().capability_major < kSince || vocabulary % kPacked != 0 || !is_aligned(logits) || bytes > kMostBytes) {
+  if (on.cuda->card().capability_major < kSince || vocabulary % kPacked != 0 || !is_aligned(logits) || bytes > kMostBytes ||
+      attribute_of(on, cudaDevAttrMaxSharedMemoryPerBlockOptin) < kMostBytes + kOwnBytes) {
     cross_entropy_kernel<T>
         <<<blocks_for(rows, 1), kThreads, 0, stream(on)>>>(found, logits, target, weights, vocabulary, scale, wants_gradient);
     return check_launch();

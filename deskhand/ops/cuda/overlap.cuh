@@ -7,7 +7,8 @@ namespace deskhand::cuda {
 
 #ifdef __CUDACC__
 
-// Every kernel that is started so calls this before it reads what others wrote or writes at all.
+// Every kernel that is started so calls this before it writes, and before it reads what kernels of this pass wrote. What passes before this
+// one wrote may be read earlier: a pass begins with `embed`, which waits before it lets the next begin.
 __device__ inline void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();

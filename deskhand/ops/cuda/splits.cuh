@@ -131,7 +131,7 @@ __device__ inline std::uint32_t halves_of(float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);
   return reinterpret_cast<const std::uint32_t&>(pair);
 }
-// What those two leave of their numbers, so that both halves together have 22 bits.
+// What those two leave of their numbers, so that both halves together have 22 bits, as far as these lie above 2^-25.
 __device__ inline std::uint32_t rest_of(float low, float high, std::uint32_t halves) {
   const float2 most = __half22float2(reinterpret_cast<const __half2&>(halves));
   return halves_of(low - most.x, high - most.y);
