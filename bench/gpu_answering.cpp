@@ -59,10 +59,6 @@ double seconds_of(CudaContext& context, const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double gib_taken(const CudaContext& context) {
-  return static_cast<double>(context.card().free_bytes - context.free_bytes()) / (1ll << 30);
-}
-
 // Sequences that a decoder goes on with, the likeliest token each time.
 class Writer {
  public:

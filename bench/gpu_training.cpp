@@ -98,10 +98,6 @@ DType type_of(std::string_view name) {
   throw Error(ExitCode::kUsage, "no type of weights: {}", name);
 }
 
-double gib_taken(const CudaContext& context) {
-  return static_cast<double>(context.card().free_bytes - context.free_bytes()) / (1ll << 30);
-}
-
 }  // namespace
 
 int main(int count, char** arguments) try {

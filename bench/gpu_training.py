@@ -1,13 +1,15 @@
 """gpu.lora.packed8192, gpu.lora.fp8, gpu.hybrid.packed8192, gpu.lora.seedbatch, gpu.hybrid.seedbatch, gpu.lora.memory, gpu.qlora.memory; with
---whole gpu.seedrun.lora, gpu.seedrun.hybrid, gpu.seedrun.lora.fp8: whole training steps of a model of Llama-3.1-8B's shape on one GPU, HF PEFT and Liger (gpu_peft_speed.py) and gpu_training one after the other.
+--whole gpu.seedrun.lora, gpu.seedrun.hybrid, gpu.seedrun.lora.fp8: whole training steps of a model of Llama-3.1-8B's shape on one GPU, HF PEFT
+and Liger (gpu_peft_speed.py) and gpu_training one after the other.
 
     gpu_training.py [--engine build/cuda/bench/gpu_training] [--steps 8] [--no-liger] [--whole] [--dry]
 
 Packed: 8 texts of 1 024 tokens, all of them real, for everybody. Seed batch: 8 tickets of 110 and 160 tokens, which the peer pads to 256 and
 we do not; real tokens are counted. fp8: our frozen matrices in FP8, the peers' in bf16. Memory: ours in two passes of 4 096 tokens, and over a
-base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card but for CUDA's own context; the peer's is what PyTorch
-allocated. --whole: the thesis' training, 1 226 steps of the seed batch with its dropout
-(the peers' steps are without), seconds of its steps alone: no loading, evaluations or checkpoints; the peer's by its step. Needs torch, transformers, peft, liger-kernel and a GPU.
+base in q4_k in passes of 2 048 tokens whose activations are computed again, all that the process takes on the card but for CUDA's own context;
+the peer's is what PyTorch allocated. --whole: the thesis' training, 1 226 steps of the seed batch with its dropout (the peers' steps are
+without), seconds of its steps alone: no loading, evaluations or checkpoints; the peer's by its step. Needs torch, transformers, peft,
+liger-kernel and a GPU.
 """
 import argparse
 import json

@@ -1,6 +1,7 @@
-// The shapes that the GPU's benches work on, with as many layers as asked for.
+// The shapes that the GPU's benches work on, with as many layers as asked for, and what they take of its memory.
 #pragma once
 #include "deskhand/model/config.h"
+#include "deskhand/tensor/cuda/context.h"
 
 namespace deskhand {
 
@@ -28,6 +29,11 @@ inline DecoderConfig qwen05b(std::int64_t layers) {
           .feed_forward = 4864,
           .rope_theta = 1e6,
           .max_positions = 32768};
+}
+
+// Since the context was made.
+inline double gib_taken(const CudaContext& context) {
+  return static_cast<double>(context.card().free_bytes - context.free_bytes()) / (1ll << 30);
 }
 
 }  // namespace deskhand

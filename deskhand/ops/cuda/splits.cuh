@@ -101,12 +101,12 @@ __device__ void load_turned(float (&to)[8], const T* head, const Angles<kWidth>&
   for (int i = 0; i < 8; ++i) to[i] = widened(narrowed<T>(own[i] * angles.cosine[i] + (halves ? other[i] : own[i ^ 1]) * angles.sine[i]));
 }
 
+__device__ inline std::uint32_t halves_of(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return reinterpret_cast<const std::uint32_t&>(pair);
+}
 __device__ inline uint4 as_halves(const float (&from)[8]) {
-  const auto pair = [&](int i) {
-    const __half2 two = __floats2half2_rn(from[i], from[i + 1]);
-    return reinterpret_cast<const std::uint32_t&>(two);
-  };
-  return make_uint4(pair(0), pair(2), pair(4), pair(6));
+  return make_uint4(halves_of(from[0], from[1]), halves_of(from[2], from[3]), halves_of(from[4], from[5]), halves_of(from[6], from[7]));
 }
 
 // What an item reads: tokens [begin, end) of the sequence of row `number`. From the token `known` on they are rows of this pass, the first
@@ -127,11 +127,7 @@ __device__ inline void multiply_add_halves(float (&sum)[4], const Fragment& left
                : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_low), "r"(right_high));
 }
-__device__ inline std::uint32_t halves_of(float low, float high) {
-  const __half2 pair = __floats2half2_rn(low, high);
-  return reinterpret_cast<const std::uint32_t&>(pair);
-}
-// What those two leave of their numbers, so that both halves together have 22 bits, as far as these lie above 2^-25.
+// What `halves` leave of their two numbers, so that both together have 22 bits, as far as these lie above 2^-25.
 __device__ inline std::uint32_t rest_of(float low, float high, std::uint32_t halves) {
   const float2 most = __half22float2(reinterpret_cast<const __half2&>(halves));
   return halves_of(low - most.x, high - most.y);

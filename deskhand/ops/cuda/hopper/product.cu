@@ -208,13 +208,12 @@ __global__ void __launch_bounds__(kThreads, 1) __cluster_dims__(kCluster, 1, 1)
                       kGated ? MapPlace{depth * kDepth, column, 0} : MapPlace{0, depth * kDepth, column / kColumnBlock}, kAll);
           }
       }
-    } else if (kMade && warp > 0) {
-      for (int number = first, turn = 0; number < count; number += step, ++turn) {
+    } else if constexpr (kMade) {
+      for (int number = first, turn = 0; warp > 0 && number < count; number += step, ++turn) {
         const TilePlace at = place_of_tile(tiles, number);
         const bool goes_on = number + step < count;
-        if constexpr (kMade)
-          make_of_sums<kEnd>(shared, gates, turn, (at.row * kCluster + rank) * kRows, at.column * kOwn, warp - 1,
-                             goes_on ? kMaking : kMaking + kWarps, goes_on);
+        make_of_sums<kEnd>(shared, gates, turn, (at.row * kCluster + rank) * kRows, at.column * kOwn, warp - 1,
+                           goes_on ? kMaking : kMaking + kWarps, goes_on);
       }
     }
   } else {
